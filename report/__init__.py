@@ -1,0 +1,1 @@
+"""Reads records and checkpoints, draws: TensorBoard events and PNG."""

@@ -1,0 +1,31 @@
+"""Many small images as one."""
+
+import math
+
+import numpy as np
+
+GAP = 1  # pixels of white between two images
+SMALL = 10  # pixels a side; an image no larger than this is hard to tell from its neighbour
+READABLE = 40  # pixels a side that a viewer shows without blurring; smaller images are enlarged to it
+
+
+def tile(images: np.ndarray, n_columns: int, gap: int = GAP) -> np.ndarray:
+    """uint8 [n, h, w] laid out row by row, as one uint8 [H, W]; white between the images and in empty places."""
+    n_images, height, width = images.shape
+    n_rows = math.ceil(n_images / n_columns)
+    canvas = np.full((n_rows * (height + gap) - gap, n_columns * (width + gap) - gap), 255, np.uint8)
+    for index, image in enumerate(images):
+        top, left = index // n_columns * (height + gap), index % n_columns * (width + gap)
+        canvas[top : top + height, left : left + width] = image
+    return canvas
+
+
+def enlarge(images: np.ndarray) -> np.ndarray:
+    """uint8 [n, h, w], each pixel repeated so that an image is at least READABLE pixels high."""
+    factor = math.ceil(READABLE / images.shape[1])
+    return images.repeat(factor, axis=1).repeat(factor, axis=2)
+
+
+def large_tile(images: np.ndarray, n_columns: int) -> np.ndarray:
+    """Enlarged, then laid out: the gap is thin beside the image however small the image is."""
+    return tile(enlarge(images), n_columns, gap=2 * GAP)

@@ -1,0 +1,122 @@
+"""How every figure looks, and a figure as a PNG. Figures are made directly: no pyplot, no global state."""
+
+import io
+import math
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+DPI = 160
+WIDTH = 7.0  # inches: a text column of a page
+CHARACTERS_PER_INCH = 16  # of the subtitle
+INK, MUTED, FAINT = "#222222", "#6b6b6b", "#d9d9d9"
+TRAIN, VALIDATION, HIGHLIGHT = "#e76300", "#3f90da", "#bd1f01"
+# Petroff 2021 (arXiv:2107.02270): ten colours told apart with every common colour vision deficiency.
+CATEGORIES = (
+    "#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd",
+)  # fmt: skip
+STYLE: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": MUTED,
+    "axes.linewidth": 0.7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 9,
+    "axes.titlelocation": "left",
+    "axes.formatter.useoffset": False,
+    "axes.unicode_minus": True,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "lines.linewidth": 1.5,
+    "image.interpolation": "nearest",
+    "image.cmap": "gray",
+}
+
+styled = matplotlib.rc_context(STYLE)  # a decorator: what the function draws has the style
+
+
+def new_figure(title: str, subtitle: str, height: float, width: float = WIDTH) -> Figure:
+    """What it shows in bold and, below it, of which model; height, width: inches of what is drawn below that."""
+    subtitle = wrapped(subtitle, int(width * CHARACTERS_PER_INCH))
+    top = 0.36 + 0.16 * len(subtitle.splitlines())
+    total = height + top
+    figure = Figure(figsize=(width, total), layout="constrained")
+    engine = figure.get_layout_engine()
+    engine.set(rect=(0, 0, 1, height / total))  # type: ignore[union-attr,call-arg]
+    figure.text(0.08 / width, 1 - 0.08 / total, title, fontsize=11, fontweight="bold", va="top")
+    figure.text(0.08 / width, 1 - 0.30 / total, subtitle, fontsize=8, color=MUTED, va="top", linespacing=1.35)
+    return figure
+
+
+def wrapped(text: str, n_characters: int) -> str:
+    """Each line broken where it is too long, best after a dot or a semicolon between two facts."""
+    lines: list[str] = []
+    for line in text.splitlines():
+        current = ""
+        for part in re.split(r"(?<=[\u00b7;]) ", line):
+            if current and len(current) + 1 + len(part) > n_characters:
+                lines.append(current.removesuffix(" \u00b7"))
+                current = part
+            else:
+                current = f"{current} {part}".strip()
+        lines.append(current)
+    return "\n".join(lines)
+
+
+def message_figure(title: str, subtitle: str, sentence: str) -> Figure:
+    """In place of a figure that cannot be drawn: why."""
+    figure = new_figure(title, subtitle, 1.4)
+    figure.text(0.5, 0.3, sentence, ha="center", va="center", color=MUTED)
+    return figure
+
+
+def without_axes(axes: Axes) -> None:
+    """For images: no frame; ticks are the caller's."""
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0)
+    axes.set_xticks([])
+    axes.set_yticks([])
+
+
+def legend_beside(axes: Axes, title: str = "", n_columns: int = 1) -> None:
+    axes.legend(title=title or None, loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0, ncols=n_columns)
+
+
+def log_ticks(low: float, high: float, n_most: int = 5) -> list[float]:
+    """Places to write plain numbers on a logarithmic axis from low to high: as many as fit, at most n_most.
+
+    matplotlib writes powers of ten where the axis has several, and 2 x 10^2 everywhere where it has none.
+    """
+    exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for steps in ((1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9), (1, 2, 5), (1, 3), (1,)):
+        ticks = [step * 10.0**exponent for exponent in exponents for step in steps]
+        ticks = [tick for tick in ticks if low <= tick <= high]
+        if len(ticks) <= n_most:
+            return ticks
+    return ticks[:: math.ceil(len(ticks) / n_most)]
+
+
+def category_colours(n: int) -> Sequence[str]:
+    """A colour per category; beyond ten they repeat, and only the labels in the figure tell them apart."""
+    return [CATEGORIES[index % len(CATEGORIES)] for index in range(n)]
+
+
+def render(figure: Figure) -> bytes:
+    """The figure as the bytes of a PNG file."""
+    content = io.BytesIO()
+    with matplotlib.rc_context(STYLE):
+        figure.savefig(content, format="png", dpi=DPI)
+    return content.getvalue()

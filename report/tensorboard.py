@@ -1,0 +1,183 @@
+"""A sweep in TensorBoard while it runs: an HParams experiment at its root and a run per trial.
+
+The sweep's driver imports this before Ray starts, so it imports neither torch nor matplotlib.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from tensorboard.compat.proto import summary_pb2
+from tensorboard.plugins.hparams import metadata as hparams_metadata
+from tensorboard.plugins.hparams import summary_v2 as hparams
+from tensorboard.plugins.hparams.api_pb2 import STATUS_FAILURE, STATUS_SUCCESS
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo
+
+from report.events import EventFile, read_events
+from report.grid import enlarge, tile
+from tuning.records import TrialRecord
+from vae.metrics import EpochMetrics, best
+
+if TYPE_CHECKING:
+    from vae.training import Preview
+
+LAST_TAG = "time/epoch_seconds"  # ends an epoch's record: an epoch that has it on disk is there whole
+RECONSTRUCTIONS_TAG = "preview/reconstructions"
+HPARAMS_METRICS = {
+    "best/val_elbo": "validation ELBO, best epoch",
+    "best/val_rate": "validation rate, best epoch",
+    "best/val_distortion": "validation distortion, best epoch",
+}
+
+
+class SweepEvents:
+    """Implements tuning.records.Observer. Only running trials hold a file open."""
+
+    def __init__(
+        self, folder: Path, search: Mapping[str, Mapping[str, Any]], fixed: Mapping[str, Any] | None = None
+    ) -> None:
+        """folder: the sweep's. search: its dimensions as in SweepRecord. fixed: shown as text, once.
+
+        A folder that declares its experiment already (a resumed sweep) is left as it is: of two
+        declarations TensorBoard would take either. Raises OSError where the folder cannot be written.
+        """
+        self._folder = folder
+        self._trials: dict[str, _TrialEvents] = {}
+        if hparams_metadata.EXPERIMENT_TAG not in set(_tags(folder)):
+            _declare(folder, search, fixed or {})
+
+    def started(self, record: TrialRecord) -> None:
+        """Called again for a trial that is open, it changes nothing."""
+        self._open(record)
+
+    def epoch(self, record: TrialRecord, metrics: EpochMetrics, preview: "Preview | None") -> None:
+        """Writes every epoch of the record's history that is not in the trial's files yet."""
+        self._open(record).epoch(record, metrics.epoch, preview)
+
+    def finished(self, record: TrialRecord) -> None:
+        trial = self._open(record)
+        trial.finish(record)
+        trial.close()
+        del self._trials[record.trial_id]
+
+    def close(self) -> None:
+        """The trials that are still running stay open in HParams: a resumed sweep goes on with them."""
+        for trial in self._trials.values():
+            trial.close()
+        self._trials.clear()
+
+    def _open(self, record: TrialRecord) -> "_TrialEvents":
+        if record.trial_id not in self._trials:
+            self._trials[record.trial_id] = _TrialEvents(self._folder / record.folder, record)
+        return self._trials[record.trial_id]
+
+
+class _TrialEvents:
+    """A running trial's event file, and what of the trial is on disk: perhaps from before the driver restarted."""
+
+    def __init__(self, folder: Path, record: TrialRecord) -> None:
+        self._last_epoch, self._last_preview, has_start = _written(folder)
+        self._best = best([metrics for metrics in record.history if metrics.epoch <= self._last_epoch])
+        self._preview: tuple[int, Preview] | None = None
+        self._file = EventFile(folder)
+        if not has_start:  # TensorBoard would keep the first one anyway, with the time of the true start
+            self._file.summary(hparams.hparams_pb(record.params, trial_id=record.trial_id))
+
+    def epoch(self, record: TrialRecord, epoch: int, preview: "Preview | None") -> None:
+        self._write_new_epochs(record)
+        if preview is not None and epoch > self._last_preview:
+            self._preview = (epoch, preview)
+            if epoch & (epoch - 1) == 0:  # 1, 2, 4, 8, ...
+                self._write_preview()
+
+    def finish(self, record: TrialRecord) -> None:
+        self._write_new_epochs(record)
+        self._write_preview()
+        self._file.summary(_session_end(record))
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _write_new_epochs(self, record: TrialRecord) -> None:
+        for metrics in _since(record.history, self._last_epoch):
+            self._best = best([metrics] if self._best is None else [self._best, metrics])
+            self._file.scalars(_scalars(metrics, self._best), metrics.epoch)
+            self._last_epoch = metrics.epoch
+
+    def _write_preview(self) -> None:
+        if self._preview is None:
+            return
+        epoch, preview = self._preview
+        pairs = np.concatenate([preview.inputs, preview.reconstructions])
+        self._file.image("preview/samples", tile(enlarge(preview.samples), len(preview.samples)), epoch)
+        self._file.image(RECONSTRUCTIONS_TAG, tile(enlarge(pairs), len(preview.inputs)), epoch)
+        self._last_preview, self._preview = epoch, None
+
+
+def _since(history: list[EpochMetrics], epoch: int) -> list[EpochMetrics]:
+    """The epochs after `epoch`, found from the end: mostly it is the last one."""
+    start = len(history)
+    while start and history[start - 1].epoch > epoch:
+        start -= 1
+    return history[start:]
+
+
+def _scalars(metrics: EpochMetrics, best_so_far: EpochMetrics | None) -> dict[str, float]:
+    values = {
+        f"{split}/{name}": getattr(metrics, f"{split}_{name}")
+        for split in ("train", "val")
+        for name in ("loss", "elbo", "rate", "distortion")
+    }
+    if best_so_far is not None:
+        values |= {f"best/{name}": getattr(best_so_far, name) for name in ("val_elbo", "val_rate", "val_distortion")}
+    return {**values, LAST_TAG: metrics.epoch_seconds}
+
+
+def _tags(folder: Path) -> Iterator[str]:
+    return (value.tag for event in read_events(folder) for value in event.summary.value)
+
+
+def _written(folder: Path) -> tuple[int, int, bool]:
+    """A trial's last epoch on disk, the last epoch with a preview (0: none), whether its session has begun."""
+    last = {LAST_TAG: 0, RECONSTRUCTIONS_TAG: 0, hparams_metadata.SESSION_START_INFO_TAG: -1}
+    for event in read_events(folder):
+        for value in event.summary.value:
+            if value.tag in last:
+                last[value.tag] = max(last[value.tag], event.step)
+    epoch, preview, start = last.values()
+    return epoch, preview, start >= 0
+
+
+def _declare(folder: Path, search: Mapping[str, Mapping[str, Any]], fixed: Mapping[str, Any]) -> None:
+    dimensions = [hparams.HParam(name, _domain(dimension)) for name, dimension in search.items()]
+    metrics = [
+        hparams.Metric(tag, display_name=name, dataset_type=hparams.Metric.VALIDATION)
+        for tag, name in HPARAMS_METRICS.items()
+    ]
+    with EventFile(folder) as file:
+        if fixed:
+            rows = "\n".join(f"| {name} | {value} |" for name, value in fixed.items())
+            file.text("sweep/fixed", f"| hyperparameter | value in every trial |\n|---|---|\n{rows}")
+        file.summary(hparams.hparams_config_pb(dimensions, metrics))
+
+
+def _domain(dimension: Mapping[str, Any]) -> hparams.Domain:
+    if dimension["type"] == "int":
+        return hparams.IntInterval(int(dimension["low"]), int(dimension["high"]))
+    if dimension["type"] == "float":
+        return hparams.RealInterval(float(dimension["low"]), float(dimension["high"]))
+    choices = list(dimension["choices"])
+    if any(isinstance(choice, float) for choice in choices):
+        choices = [float(choice) for choice in choices]  # TensorBoard wants one type: [0.5, 1, 2]
+    return hparams.Discrete(choices)
+
+
+def _session_end(record: TrialRecord) -> summary_pb2.Summary:
+    """What hparams.summary.session_end_pb makes, which needs TensorFlow. A pruned trial did what it was meant to."""
+    status = STATUS_FAILURE if record.state == "failed" else STATUS_SUCCESS
+    data = HParamsPluginData(session_end_info=SessionEndInfo(status=status))
+    metadata = hparams_metadata.create_summary_metadata(data)
+    tag = hparams_metadata.SESSION_END_INFO_TAG
+    value = summary_pb2.Summary.Value(tag=tag, metadata=metadata, tensor=hparams_metadata.NULL_TENSOR)
+    return summary_pb2.Summary(value=[value])

@@ -1,0 +1,392 @@
+"""vae/checkpoint.py."""
+
+import contextlib
+import json
+import multiprocessing
+import os
+import pickle
+import resource
+import signal
+import struct
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import safetensors.torch
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from vae.checkpoint import (
+    CHECKPOINT_FILE,
+    FORMAT,
+    MODEL_FILE,
+    Description,
+    LocalFiles,
+    TrialState,
+    load_model,
+    pack_checkpoint,
+    pack_model,
+    unpack_checkpoint,
+    unpack_model,
+)
+from vae.config import TrialConfig
+from vae.errors import CheckpointError
+from vae.metrics import EpochMetrics
+from vae.model import initial_weights
+from vae.optim import AdamState
+
+CONFIG = TrialConfig(latent_size=2, hidden_units=3, learning_rate=1 / 3, seed=2**32 - 1)
+HISTORY = [EpochMetrics.of(epoch, 1.0, (1 / epoch, 0.1), (2 / epoch, 0.2), 0.3) for epoch in (1, 2)]
+DESCRIPTION = Description(CONFIG, "digits", (2, 3), 2, HISTORY)
+
+
+def moved_state() -> TrialState:
+    draw = torch.Generator().manual_seed(0)
+    weights = initial_weights(6, CONFIG)
+    first = {name: torch.randn(weight.shape, generator=draw) for name, weight in weights.items()}
+    second = {name: torch.rand(weight.shape, generator=draw) for name, weight in weights.items()}
+    return TrialState(CONFIG, weights, AdamState(17, first, second), 2)
+
+
+MODEL = pack_model(moved_state().weights, DESCRIPTION)
+CHECKPOINT = pack_checkpoint(moved_state(), DESCRIPTION)
+READERS: dict[str, tuple[Callable[[bytes, str], Any], bytes]] = {
+    "model": (unpack_model, MODEL),
+    "checkpoint": (unpack_checkpoint, CHECKPOINT),
+}
+each_reader = pytest.mark.parametrize("kind", READERS)
+
+
+def equal(one: dict[str, Tensor], two: dict[str, Tensor]) -> bool:
+    return one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
+
+
+def refused(kind: str, content: bytes) -> str:
+    """The one line with which the content is refused."""
+    with pytest.raises(CheckpointError, match=r"^somewhere: .") as caught:
+        READERS[kind][0](content, "somewhere")
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def rewritten(content: bytes, **metadata: Any) -> bytes:
+    """The same tensors under a changed description; None takes a key away."""
+    (length,) = struct.unpack("<Q", content[:8])
+    header = json.loads(content[8 : 8 + length])
+    header["__metadata__"] = {k: v for k, v in {**header["__metadata__"], **metadata}.items() if v is not None}
+    text = json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + content[8 + length :]
+
+
+def test_a_checkpoint_comes_back_to_the_bit() -> None:
+    state, description = unpack_checkpoint(CHECKPOINT, "here")
+    before = moved_state()
+    assert (state.config, state.epoch, state.adam.step) == (CONFIG, 2, 17)
+    assert equal(state.weights, before.weights)
+    assert equal(state.adam.exp_avg, before.adam.exp_avg)
+    assert equal(state.adam.exp_avg_sq, before.adam.exp_avg_sq)
+    assert description == DESCRIPTION
+
+
+def test_a_model_comes_back_ready_to_evaluate() -> None:
+    model, description = unpack_model(MODEL, "here")
+    assert not model.training
+    assert equal(dict(model.state_dict()), moved_state().weights)
+    assert description == DESCRIPTION
+
+
+def test_a_new_trial_starts_from_the_seeds_weights_and_an_adam_at_rest() -> None:
+    state = TrialState.initial(6, CONFIG)
+    assert equal(state.weights, initial_weights(6, CONFIG))
+    assert (state.epoch, state.adam.step) == (0, 0)
+    assert all(moment.abs().sum() == 0 for moment in (*state.adam.exp_avg.values(), *state.adam.exp_avg_sq.values()))
+
+
+@each_reader
+def test_cut_short_at_any_length_it_is_refused(kind: str) -> None:
+    content = READERS[kind][1]
+    for length in [*range(0, 200), *range(200, len(content), 37), len(content) - 1]:
+        assert "truncated" in refused(kind, content[:length]) or length > 8
+
+
+@each_reader
+@given(extra=st.binary(min_size=1, max_size=50))
+def test_with_anything_after_its_end_it_is_refused(kind: str, extra: bytes) -> None:
+    refused(kind, READERS[kind][1] + extra)
+
+
+@each_reader
+@given(noise=st.binary(max_size=300))
+def test_random_bytes_are_refused(kind: str, noise: bytes) -> None:
+    refused(kind, noise)
+
+
+@each_reader
+@given(
+    header=st.recursive(
+        st.none() | st.integers() | st.text(max_size=5),
+        lambda v: st.dictionaries(st.just("__metadata__") | st.text(max_size=5), v) | st.lists(v),
+        max_leaves=5,
+    )
+)
+def test_any_json_for_a_header_is_refused(kind: str, header: Any) -> None:
+    text = json.dumps(header).encode()
+    refused(kind, struct.pack("<Q", len(text)) + text)
+
+
+@each_reader
+@given(data=st.data())
+def test_a_byte_changed_anywhere_in_the_description_is_refused_or_read_as_valid(kind: str, data: st.DataObject) -> None:
+    """Never another kind of exception: a digit may turn into another digit, and that is no fault one can see."""
+    read, content = READERS[kind]
+    (length,) = struct.unpack("<Q", content[:8])
+    where = data.draw(st.integers(0, 8 + length - 1))
+    changed = content[:where] + bytes([data.draw(st.integers(0, 255))]) + content[where + 1 :]
+    with contextlib.suppress(CheckpointError):
+        read(changed, "somewhere")
+
+
+@each_reader
+def test_another_format_version_is_refused_with_both_versions_named(kind: str) -> None:
+    message = refused(kind, rewritten(READERS[kind][1], format="vae-sweep/999"))
+    assert "'vae-sweep/999'" in message
+    assert repr(FORMAT) in message
+
+
+@each_reader
+@pytest.mark.parametrize("key", ["format", "config", "dataset", "image_shape", "epoch", "history"])
+def test_a_description_with_a_part_missing_is_refused(kind: str, key: str) -> None:
+    assert key in refused(kind, rewritten(READERS[kind][1], **{key: None}))
+
+
+BAD_VALUES = [
+    ("config", "{}}"),
+    ("config", '{"latent_size": 0}'),
+    ("config", '{"unknown": 1}'),
+    ("config", "[]"),
+    ("image_shape", "[2]"),
+    ("image_shape", "[-2, -3]"),
+    ("image_shape", "[0, 3]"),
+    ("image_shape", '["a", 3]'),
+    ("image_shape", "[1000000000, 1000000000000]"),
+    ("epoch", "two"),
+    ("epoch", "-1"),
+    ("history", "[1]"),
+    ("history", '[{"epoch": 1}]'),
+    ("history", "null"),
+]
+
+
+@each_reader
+@pytest.mark.parametrize(("key", "value"), BAD_VALUES)
+def test_a_description_that_makes_no_sense_is_refused(kind: str, key: str, value: str) -> None:
+    refused(kind, rewritten(READERS[kind][1], **{key: value}))
+
+
+@pytest.mark.parametrize("step", [None, "-1", "many", "1.5"])
+def test_a_checkpoint_without_a_count_of_adams_steps_is_refused(step: str | None) -> None:
+    assert "Adam step" in refused("checkpoint", rewritten(CHECKPOINT, adam_step=step))
+
+
+@each_reader
+@pytest.mark.parametrize("change", [{"latent_size": 4}, {"hidden_units": 30}, {"hidden_layers": 2}])
+def test_tensors_that_do_not_fit_the_config_are_refused(kind: str, change: dict[str, int]) -> None:
+    assert "its config says" in refused(
+        kind, rewritten(READERS[kind][1], config=CONFIG.model_copy(update=change).model_dump_json())
+    )
+
+
+@each_reader
+def test_images_of_another_size_are_refused(kind: str) -> None:
+    assert "encoder.0.weight is (3, 6), its config says (3, 784)" in refused(
+        kind, rewritten(READERS[kind][1], image_shape="[28, 28]")
+    )
+
+
+def test_a_missing_or_a_strange_tensor_is_refused() -> None:
+    weights = moved_state().weights
+    less = {name: weight for name, weight in weights.items() if name != "mean.bias"}
+    assert "mean.bias is missing" in refused("model", pack_model(less, DESCRIPTION))
+    more = {**weights, "strange": torch.zeros(1)}
+    assert "strange is (1,), its config says no such" in refused("model", pack_model(more, DESCRIPTION))
+
+
+def test_a_checkpoint_with_a_strange_group_or_no_moments_is_refused() -> None:
+    tensors = safetensors.torch.load(CHECKPOINT)
+    metadata = {**DESCRIPTION.as_metadata(), "adam_step": "17"}
+    refused("checkpoint", safetensors.torch.save({**tensors, "strange/x": torch.zeros(1)}, metadata))
+    no_moments = {key: tensor for key, tensor in tensors.items() if key.startswith("weights/")}
+    refused("checkpoint", safetensors.torch.save(no_moments, metadata))
+
+
+@each_reader
+def test_integers_for_weights_are_refused(kind: str) -> None:
+    tensors = {name: tensor.int() for name, tensor in safetensors.torch.load(READERS[kind][1]).items()}
+    metadata = {**DESCRIPTION.as_metadata(), "adam_step": "17"}
+    assert "int32" in refused(kind, safetensors.torch.save(tensors, metadata))
+
+
+def test_a_model_file_is_no_checkpoint_and_a_checkpoint_no_model_file() -> None:
+    refused("checkpoint", MODEL)
+    refused("model", CHECKPOINT)
+
+
+class Trap:
+    """Unpickling it leaves a file behind."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path.touch, (self.path,))
+
+
+@each_reader
+def test_a_pickle_is_refused_and_never_unpickled(kind: str, tmp_path: Path) -> None:
+    sprung = tmp_path / "sprung"
+    pickle.loads(pickle.dumps(Trap(sprung)))
+    assert sprung.exists()  # the trap works
+    sprung.unlink()
+    refused(kind, pickle.dumps(Trap(sprung)))
+    torch.save(Trap(sprung), tmp_path / "saved.pt")
+    refused(kind, (tmp_path / "saved.pt").read_bytes())
+    assert not sprung.exists()
+
+
+def test_load_model_names_the_file_it_misses(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    for folder in (tmp_path, tmp_path / "none", tmp_path / "file"):
+        with pytest.raises(CheckpointError, match=f"{folder.name}/{MODEL_FILE}: no such file"):
+            load_model(folder)
+
+
+def test_load_model_names_the_file_that_is_damaged(tmp_path: Path) -> None:
+    (tmp_path / MODEL_FILE).write_bytes(MODEL[:-5])
+    with pytest.raises(CheckpointError, match=f"{tmp_path.name}/{MODEL_FILE}: truncated or damaged"):
+        load_model(tmp_path)
+    (tmp_path / MODEL_FILE).write_bytes(MODEL)
+    assert load_model(tmp_path)[1] == DESCRIPTION
+
+
+def test_files_are_read_as_written_and_none_where_there_is_none(tmp_path: Path) -> None:
+    files = LocalFiles(tmp_path / "a" / "b")
+    assert files.read(MODEL_FILE) is None
+    files.write(MODEL_FILE, b"one")
+    files.write(MODEL_FILE, b"two")
+    assert files.read(MODEL_FILE) == b"two"
+    assert [path.name for path in files.folder.iterdir()] == [MODEL_FILE]
+
+
+def _write_for_ever(folder: Path, contents: list[bytes]) -> None:
+    files = LocalFiles(folder)
+    while True:
+        for content in contents:
+            files.write(CHECKPOINT_FILE, content)
+
+
+@pytest.fixture
+def start_writer(tmp_path: Path) -> Iterator[Callable[[list[bytes]], Any]]:
+    """Starts a process that writes the contents in turn until it is killed."""
+    started: list[Any] = []
+
+    def start(contents: list[bytes]) -> Any:
+        writer = multiprocessing.get_context("fork").Process(
+            target=_write_for_ever, args=(tmp_path, contents), daemon=True
+        )
+        writer.start()
+        started.append(writer)
+        return writer
+
+    yield start
+    for writer in started:
+        writer.kill()
+        writer.join()
+
+
+def long_checkpoint(epoch: int, padding: int) -> bytes:
+    """A few hundred kB, and of another length for each padding, so that a mixture of two cannot pass."""
+    config = CONFIG.model_copy(update={"hidden_units": 300 + padding})
+    state = TrialState.initial(64, config)
+    return pack_checkpoint(state, Description(config, "digits", (8, 8), epoch, HISTORY))
+
+
+def wait_for(path: Path) -> None:
+    deadline = time.monotonic() + 20
+    while not path.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_a_reader_in_another_process_never_sees_half_a_file(
+    tmp_path: Path, start_writer: Callable[[list[bytes]], Any]
+) -> None:
+    contents = [long_checkpoint(1, 0), long_checkpoint(2, 50)]
+    start_writer(contents)
+    wait_for(tmp_path / CHECKPOINT_FILE)
+    seen = set()
+    until = time.monotonic() + 1.0
+    while time.monotonic() < until:
+        content = LocalFiles(tmp_path).read(CHECKPOINT_FILE)
+        assert content in contents
+        seen.add(content)
+    assert len(seen) == 2  # it was being written all the while
+
+
+def test_a_writer_killed_at_any_moment_leaves_a_file_that_loads(
+    tmp_path: Path, start_writer: Callable[[list[bytes]], Any]
+) -> None:
+    contents = [long_checkpoint(1, 0), long_checkpoint(2, 50)]
+    LocalFiles(tmp_path).write(CHECKPOINT_FILE, contents[0])
+    for attempt in range(25):
+        writer = start_writer(contents)
+        time.sleep(0.01 + 0.0013 * attempt)
+        os.kill(writer.pid, signal.SIGKILL)
+        writer.join()
+        assert writer.exitcode == -signal.SIGKILL
+        state, _ = unpack_checkpoint((tmp_path / CHECKPOINT_FILE).read_bytes(), CHECKPOINT_FILE)
+        assert state.epoch in (1, 2)
+
+
+def _write_with_little_room(folder: Path, n_bytes: int, content: bytes) -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, n_bytes))
+    try:
+        LocalFiles(folder).write(CHECKPOINT_FILE, content)
+    except OSError:
+        os._exit(3)
+    os._exit(0)
+
+
+def test_a_write_that_fails_half_way_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    old, new = long_checkpoint(1, 0), long_checkpoint(2, 50)
+    LocalFiles(tmp_path).write(CHECKPOINT_FILE, old)
+    writer = multiprocessing.get_context("fork").Process(target=_write_with_little_room, args=(tmp_path, 10_000, new))
+    writer.start()
+    writer.join()
+    assert writer.exitcode == 3
+    assert [path.name for path in tmp_path.iterdir()] == [CHECKPOINT_FILE]
+    assert (tmp_path / CHECKPOINT_FILE).read_bytes() == old
+
+
+@pytest.fixture
+def full_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 512 kB."""
+    mount = ["mount", "-t", "tmpfs", "-o", "size=512k", "none", str(tmp_path)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+        pytest.skip("mounting a small file system takes root")
+    yield tmp_path
+    subprocess.run(["umount", str(tmp_path)], check=True)
+
+
+def test_a_full_disk_leaves_the_old_file_and_nothing_else(full_disk: Path) -> None:
+    old, new = long_checkpoint(1, 0), long_checkpoint(2, 50)
+    assert len(old) < 500_000 < len(old) + len(new)
+    LocalFiles(full_disk).write(CHECKPOINT_FILE, old)
+    with pytest.raises(OSError, match="No space left on device"):
+        LocalFiles(full_disk).write(CHECKPOINT_FILE, new)
+    assert [path.name for path in full_disk.iterdir()] == [CHECKPOINT_FILE]
+    assert (full_disk / CHECKPOINT_FILE).read_bytes() == old

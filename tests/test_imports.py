@@ -1,0 +1,160 @@
+"""Who may import whom: the arrows of the design, read from every file with ast."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("vae", "tuning", "report")
+OURS = (*PACKAGES, "sweep", "benchmarks")
+FOREIGN_TO_VAE = ("ray", "optuna", "yaml", "tensorboard")
+
+
+class Import(NamedTuple):
+    """`from module import name` at a line; name is "" for `import module`."""
+
+    file: str
+    line: int
+    module: str
+    name: str
+
+    @property
+    def target(self) -> str:
+        return f"{self.module}.{self.name}" if self.name else self.module
+
+
+def files_of(*packages: str) -> list[Path]:
+    return [file for package in packages for file in sorted((ROOT / package).rglob("*.py"))]
+
+
+def all_files() -> list[Path]:
+    return [*files_of(*PACKAGES, "benchmarks"), ROOT / "sweep.py"]
+
+
+def imports_in(tree: ast.AST, file: str) -> Iterator[Import]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (Import(file, node.lineno, alias.name, "") for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            module = "." * node.level + (node.module or "")
+            yield from (Import(file, node.lineno, module, alias.name) for alias in node.names)
+
+
+def imports_of(*files: Path) -> list[Import]:
+    return [found for file in files for found in imports_in(ast.parse(file.read_text()), str(file.relative_to(ROOT)))]
+
+
+def is_within(target: str, *allowed: str) -> bool:
+    return any(target == name or target.startswith(f"{name}.") for name in allowed)
+
+
+def package_of(found: Import) -> str:
+    return found.module.partition(".")[0]
+
+
+def strays(files: list[Path], allowed: tuple[str, ...]) -> list[Import]:
+    """Imports of our own modules other than the allowed ones."""
+    return [
+        found for found in imports_of(*files) if package_of(found) in OURS and not is_within(found.target, *allowed)
+    ]
+
+
+def test_the_reader_of_imports_sees_every_form_of_them() -> None:
+    """Of its own, so that the tests below cannot pass by seeing nothing."""
+    text = "import a.b\nfrom c import d, e as f\nfrom . import g\ndef h():\n    if True:\n        import i.j as k\n"
+    found = [(each.module, each.name, each.line) for each in imports_in(ast.parse(text), "")]
+    assert found == [("a.b", "", 1), ("c", "d", 2), ("c", "e", 2), (".", "g", 3), ("i.j", "", 6)]
+    assert len(files_of("vae")) > 10
+    assert any(each.target == "vae.config.TrialConfig" for each in imports_of(*files_of("vae")))
+
+
+def test_vae_imports_none_of_the_others() -> None:
+    assert strays(files_of("vae"), ("vae",)) == []
+
+
+def test_vae_imports_no_ray_optuna_yaml_or_tensorboard() -> None:
+    assert [found for found in imports_of(*files_of("vae")) if is_within(found.target, *FOREIGN_TO_VAE)] == []
+
+
+def test_report_imports_vae_and_the_records_only() -> None:
+    assert strays(files_of("report"), ("report", "vae", "tuning.records")) == []
+
+
+def test_tuning_imports_vae_and_not_the_report() -> None:
+    assert strays(files_of("tuning"), ("tuning", "vae")) == []
+
+
+def test_sweep_imports_tuning_and_report_and_the_errors_it_prints() -> None:
+    assert strays([ROOT / "sweep.py"], ("tuning", "report", "vae.errors")) == []
+    assert {"tuning", "report"} <= {package_of(found) for found in imports_of(ROOT / "sweep.py")}
+
+
+def test_sweep_reads_as_a_story_of_under_150_lines() -> None:
+    assert len((ROOT / "sweep.py").read_text().splitlines()) < 150
+
+
+def test_every_import_is_absolute() -> None:
+    assert [found for found in imports_of(*all_files()) if found.module.startswith(".")] == []
+
+
+def test_no_import_inside_a_function_dodges_a_cycle() -> None:
+    inside = [
+        found
+        for file in all_files()
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        for found in imports_in(node, file.name)
+    ]
+    assert [found for found in inside if package_of(found) in OURS] == []
+
+
+def test_no_module_is_named_utils() -> None:
+    assert [file for file in all_files() if file.stem in ("utils", "util", "helpers", "common", "misc")] == []
+
+
+def is_private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__")
+
+
+def private_reaches(tree: ast.Module, file: str) -> list[str]:
+    """`from our.module import _name`, and `module._name` of one of our modules."""
+    ours = [found for found in imports_in(tree, file) if package_of(found) in OURS]
+    names = {alias for node in ast.walk(tree) for alias in bound_modules(node)}
+    reached = [f"{file}:{found.line} {found.target}" for found in ours if is_private(found.name)]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and is_private(node.attr) and ast.unparse(node.value) in names:
+            reached.append(f"{file}:{node.lineno} {ast.unparse(node)}")
+    return reached
+
+
+def bound_modules(node: ast.AST) -> list[str]:
+    """The names by which an import statement binds modules, or what is in them, of ours."""
+    if isinstance(node, ast.Import):
+        return [alias.asname or alias.name for alias in node.names if alias.name.partition(".")[0] in OURS]
+    if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] in OURS:
+        return [alias.asname or alias.name for alias in node.names]
+    return []
+
+
+def test_the_reader_of_private_names_sees_every_form_of_them() -> None:
+    text = (
+        "from vae import data\nfrom vae.data import _check, load\nimport vae.pack as p\ndata._x; p._y; data.z; ray._w\n"
+    )
+    assert private_reaches(ast.parse(text), "f") == ["f:2 vae.data._check", "f:4 data._x", "f:4 p._y"]
+
+
+@pytest.mark.parametrize("file", [*all_files(), *files_of("tests")], ids=lambda file: str(file.relative_to(ROOT)))
+def test_no_module_reaches_into_anothers_private_names(file: Path) -> None:
+    assert private_reaches(ast.parse(file.read_text()), file.name) == []
+
+
+@pytest.mark.parametrize("module", ["vae.config", "vae.errors", "vae.metrics", "vae.data", "tuning.records"])
+def test_what_the_driver_reads_first_does_not_wait_for_torch(module: str) -> None:
+    """torch takes seconds to import; `sweep.py --list-spaces` needs none of it."""
+    check = f"import sys, {module}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", check], cwd=ROOT, check=False).returncode == 0

@@ -1,0 +1,245 @@
+"""vae/pack.py."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.distributions import Bernoulli, Normal, kl_divergence
+
+from vae import pack as pack_module
+from vae.checkpoint import TrialState
+from vae.config import TrialConfig
+from vae.data import Images
+from vae.evaluate import evaluate
+from vae.metrics import EpochMetrics
+from vae.model import initial_weights
+from vae.pack import Pack
+from vae.streams import epoch_noise, epoch_order, evaluation_noise
+
+TINY = TrialConfig(latent_size=2, hidden_units=5, batch_size=4, learning_rate=0.01, beta=2.5, seed=7)
+
+
+def images(n_images: int, n_pixels: int = 6, seed: int = 0) -> Tensor:
+    draw = torch.Generator().manual_seed(seed)
+    return torch.randint(0, 256, (n_images, n_pixels), dtype=torch.uint8, generator=draw)
+
+
+def timeless(metrics: EpochMetrics) -> EpochMetrics:
+    return replace(metrics, epoch_seconds=0.0)
+
+
+def run(config: TrialConfig, n_epochs: int, n_images: int = 11) -> tuple[list[EpochMetrics], dict[str, Tensor]]:
+    pack = Pack(images(n_images), images(3, seed=1))
+    pack.join(config)
+    return [timeless(pack.epoch()) for _ in range(n_epochs)], pack.weights()
+
+
+class Textbook(nn.Module):
+    """The same model, of torch's own parts and nothing of ours but the numbers it starts from."""
+
+    def __init__(self, n_pixels: int, config: TrialConfig) -> None:
+        super().__init__()
+        latent, hidden = config.latent_size, config.hidden_units
+        self.encoder = nn.Linear(n_pixels, hidden)
+        self.mean, self.log_variance = nn.Linear(hidden, latent), nn.Linear(hidden, latent)
+        self.decoder, self.logits = nn.Linear(latent, hidden), nn.Linear(hidden, n_pixels)
+        self.double()
+        names = {"encoder": "encoder.0", "decoder": "decoder.0"}
+        start = initial_weights(n_pixels, config)
+        for name, parameter in self.named_parameters():
+            layer, kind = name.split(".")
+            parameter.data.copy_(start[f"{names.get(layer, layer)}.{kind}"])
+
+    def terms(self, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """(D, R) per image, by torch.distributions."""
+        hidden = torch.relu(self.encoder(x))
+        q = Normal(self.mean(hidden), torch.exp(0.5 * self.log_variance(hidden)))
+        logits = self.logits(torch.relu(self.decoder(q.mean + q.stddev * noise)))
+        likelihood = Bernoulli(logits=logits, validate_args=False)  # grey pixels
+        return -likelihood.log_prob(x).sum(1), kl_divergence(q, Normal(0.0, 1.0)).sum(1)
+
+
+def textbook_training(train: Tensor, validation: Tensor, config: TrialConfig, n_epochs: int) -> list[list[float]]:
+    """Per epoch: train D and R, validation D and R. One image at a time wherever that changes nothing."""
+    model = Textbook(train.shape[1], config)
+    adam = torch.optim.Adam(model.parameters(), config.learning_rate)
+    rows = []
+    for epoch in range(1, n_epochs + 1):
+        order = epoch_order(len(train), config.seed, epoch).tolist()
+        noise = epoch_noise(len(train), config.latent_size, config.seed, epoch).double()
+        seen: list[tuple[float, float]] = []
+        for start in range(0, len(order), config.batch_size):
+            batch = order[start : start + config.batch_size]
+            pairs = [model.terms(train[[i]].double() / 255, noise[[start + k]]) for k, i in enumerate(batch)]
+            loss = torch.stack([d + config.beta * r for d, r in pairs]).mean()
+            adam.zero_grad()
+            loss.backward()
+            adam.step()
+            seen += [(d.item(), r.item()) for d, r in pairs]
+        with torch.no_grad():
+            held_out = model.terms(
+                validation.double() / 255, evaluation_noise(len(validation), config.latent_size).double()
+            )
+        means = [sum(values) / len(train) for values in zip(*seen, strict=True)]
+        rows.append([*means, *(term.mean().item() for term in held_out)])
+    return rows
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 11, 64])
+def test_an_epochs_numbers_are_those_of_a_plain_loop_in_torch(batch_size: int) -> None:
+    config = TINY.model_copy(update={"batch_size": batch_size})
+    train, validation = images(11), images(3, seed=1)
+    pack = Pack(train, validation, dtype=torch.float64)
+    pack.join(config)
+    for epoch, expected in enumerate(textbook_training(train, validation, config, 4), start=1):
+        metrics = pack.epoch()
+        found = [metrics.train_distortion, metrics.train_rate, metrics.val_distortion, metrics.val_rate]
+        assert found == pytest.approx(expected, rel=1e-10)
+        assert metrics.epoch == epoch
+        assert metrics.train_loss == pytest.approx(expected[0] + 2.5 * expected[1], rel=1e-10)
+        assert metrics.val_elbo == pytest.approx(-(expected[2] + expected[3]), rel=1e-10)
+
+
+def test_the_same_seed_twice_gives_bit_equal_metrics_and_weights() -> None:
+    (first, weights), (again, weights_again) = run(TINY, 5), run(TINY, 5)
+    assert first == again
+    assert all(torch.equal(weights[name], weights_again[name]) for name in weights)
+
+
+def test_another_seed_gives_other_numbers() -> None:
+    assert run(TINY, 1)[0] != run(TINY.model_copy(update={"seed": 8}), 1)[0]
+
+
+def test_what_the_process_drew_before_does_not_matter() -> None:
+    first, _ = run(TINY, 2)
+    torch.manual_seed(99)
+    torch.randn(1000)
+    assert run(TINY, 2)[0] == first
+
+
+def test_a_slot_that_another_trial_left_is_as_good_as_new() -> None:
+    alone, _ = run(TINY, 3)
+    pack = Pack(images(11), images(3, seed=1))
+    pack.join(TINY.model_copy(update={"seed": 1, "hidden_units": 9, "latent_size": 4, "batch_size": 3}))
+    pack.epoch()
+    pack.leave()
+    pack.join(TINY)
+    assert [timeless(pack.epoch()) for _ in range(3)] == alone
+
+
+@pytest.mark.parametrize("stop", [0, 1, 3])
+def test_a_trial_that_moves_to_another_pack_goes_on_bit_equal(stop: int) -> None:
+    straight, weights = run(TINY, 5)
+    first = Pack(images(11), images(3, seed=1))
+    first.join(TINY)
+    before = [timeless(first.epoch()) for _ in range(stop)]
+    second = Pack(images(11), images(3, seed=1))
+    second.join(TINY, first.state())
+    assert before + [timeless(second.epoch()) for _ in range(5 - stop)] == straight
+    assert all(torch.equal(weights[name], weight) for name, weight in second.weights().items())
+
+
+def test_a_state_and_weights_once_taken_do_not_move_with_the_training() -> None:
+    pack = Pack(images(11), images(3, seed=1))
+    pack.join(TINY)
+    pack.epoch()
+    state, weights = pack.state(), pack.weights()
+    kept = {name: weight.clone() for name, weight in weights.items()}
+    pack.epoch()
+    assert (state.epoch, state.adam.step) == (1, 3)  # 11 images in batches of 4
+    for name in kept:
+        assert torch.equal(state.weights[name], kept[name])
+        assert torch.equal(weights[name], kept[name])
+        assert not torch.equal(pack.weights()[name], kept[name])
+
+
+def test_the_state_a_trial_joins_with_is_not_changed_by_its_training() -> None:
+    state = TrialState.initial(6, TINY)
+    pack = Pack(images(11), images(3, seed=1))
+    pack.join(TINY, state)
+    pack.epoch()
+    start = initial_weights(6, TINY)
+    assert (state.epoch, state.adam.step) == (0, 0)
+    assert all(torch.equal(state.weights[name], start[name]) for name in start)
+    assert all(moment.abs().sum() == 0 for moment in state.adam.exp_avg.values())
+
+
+@settings(deadline=None, max_examples=25)
+@given(n_images=st.integers(1, 40), batch_size=st.integers(1, 50), epoch=st.integers(1, 3))
+def test_every_image_is_visited_once_in_an_epoch(n_images: int, batch_size: int, epoch: int) -> None:
+    """Each image is one grey value of its own; what reaches the objective is recorded on the way."""
+    train = torch.arange(n_images, dtype=torch.uint8).unsqueeze(1).expand(-1, 2).contiguous()
+    pack = Pack(train, images(2, 2))
+    pack.join(TINY.model_copy(update={"batch_size": batch_size}))
+    for _ in range(epoch - 1):
+        pack.epoch()
+    seen: list[Tensor] = []
+    distortion = pack_module.objective.distortion
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pack, "validation", pack.validation[:0])  # so that only training is recorded
+        patch.setattr(pack_module.objective, "distortion", lambda logits, x: (seen.append(x), distortion(logits, x))[1])
+        patch.setattr(pack_module, "mean_distortion_and_rate", lambda *_: torch.zeros(2))
+        pack.epoch()
+    sizes = [len(x) for x in seen]
+    assert sizes == [batch_size] * (n_images // batch_size) + [n_images % batch_size] * (n_images % batch_size > 0)
+    assert sorted((torch.cat(seen)[:, 0] * 255).round().int().tolist()) == list(range(n_images))
+
+
+def test_beta_is_in_the_loss_and_in_no_other_number_of_the_first_batch() -> None:
+    """One batch an epoch: the train metrics of epoch 1 are taken before any step, so beta cannot be in D, R or ELBO."""
+    config = TINY.model_copy(update={"batch_size": 64})
+    plain, heavy = (run(config.model_copy(update={"beta": beta}), 1)[0][0] for beta in (1.0, 100.0))
+    assert (plain.train_distortion, plain.train_rate) == (heavy.train_distortion, heavy.train_rate)
+    assert plain.train_elbo == heavy.train_elbo == -(plain.train_distortion + plain.train_rate)
+    assert heavy.train_loss == pytest.approx(heavy.train_distortion + 100 * heavy.train_rate)
+
+
+def test_a_heavier_beta_buys_a_lower_rate_with_more_distortion() -> None:
+    plain, heavy = (run(TINY.model_copy(update={"beta": beta}), 200)[0][-1] for beta in (0.01, 100.0))
+    assert heavy.val_rate < 0.01 < plain.val_rate
+    assert heavy.train_distortion > plain.train_distortion
+
+
+def test_digits_are_learned(digits: dict[str, Images]) -> None:
+    """Better than the best decoder that ignores the image: the entropy of each pixel's own mean."""
+    train, validation = (torch.from_numpy(digits[split].pixels) for split in ("train", "validation"))
+    p = (train.double() / 255).mean(0).clamp(1e-6, 1 - 1e-6)
+    x = validation.double() / 255
+    constant = -(x * p.log() + (1 - x) * (1 - p).log()).sum(1).mean().item()
+    pack = Pack(train, validation)
+    pack.join(TrialConfig(latent_size=8, hidden_units=128, batch_size=64, learning_rate=3e-3))
+    elbos = [pack.epoch().val_elbo for _ in range(30)]
+    assert max(elbos) > -constant + 1
+
+
+@pytest.mark.gpu
+def test_a_gpu_gives_what_the_cpu_gives() -> None:
+    """In float64, where the order of the sums costs 1e-12 or so."""
+    rows = []
+    for device in ("cpu", "cuda"):
+        pack = Pack(images(50), images(20, seed=1), device, torch.float64)
+        pack.join(TINY)
+        rows.append([pack.epoch() for _ in range(3)][-1])
+    assert rows[1].val_elbo == pytest.approx(rows[0].val_elbo, rel=1e-9)
+    assert rows[1].train_loss == pytest.approx(rows[0].train_loss, rel=1e-9)
+
+
+@pytest.mark.slow
+@pytest.mark.mnist
+def test_the_gate_the_textbook_vae_on_mnist_reaches_the_known_elbo(data_dir) -> None:  # type: ignore[no-untyped-def]
+    """784-400-20-400-784, Adam 1e-3, batch 128, all 60k grey images: test -ELBO 122-132, then 103.5-107.5."""
+    from vae.data import load
+
+    train, validation, test = (
+        torch.from_numpy(load("mnist", data_dir, s).pixels) for s in ("train", "validation", "test")
+    )
+    pack = Pack(torch.cat([train, validation]), validation)
+    pack.join(TrialConfig(latent_size=20, hidden_units=400, learning_rate=1e-3, batch_size=128, beta=1.0))
+    pack.epoch()
+    assert 122 < -evaluate(pack.model, test).elbo < 132
+    for _ in range(9):
+        pack.epoch()
+    assert 103.5 < -evaluate(pack.model, test).elbo < 107.5

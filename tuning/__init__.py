@@ -1,0 +1,1 @@
+"""Search and orchestration: Optuna proposes, Ray Tune schedules, the ledger remembers."""

@@ -1,0 +1,113 @@
+"""sweep.py's command line: what each option means, and which go together."""
+
+import argparse
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+from tuning.cluster import Request
+from tuning.errors import SpaceError
+from tuning.space_file import Overrides
+from tuning.storage import DEFAULT_STORAGE
+from vae.data import default_data_dir
+
+UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
+# What a sweep was started with stays as it is; these would change its numbers.
+NOT_WITH_RESUME = ("space", "name", "epochs", "dataset", "seed", "settings", "dry_run")
+
+
+class _Parser(argparse.ArgumentParser):
+    """Errors are one line, like every other error of a user."""
+
+    def error(self, message: str) -> NoReturn:
+        raise SpaceError(f"{message}; see python {self.prog} --help")
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """The options, checked for what can be checked without looking at anything else. Raises SpaceError."""
+    options = _parser().parse_args(arguments)
+    given = [name for name in ("space", "resume", "report", "list_spaces") if getattr(options, name)]
+    if len(given) != 1:
+        raise SpaceError("give one of --space NAME, --resume NAME, --report NAME, --list-spaces")
+    if options.resume:
+        for name in NOT_WITH_RESUME:
+            if getattr(options, name) not in (None, [], False):
+                flag = "set" if name == "settings" else name.replace("_", "-")
+                raise SpaceError(f"--{flag} with --resume: a resumed sweep keeps what it was started with")
+    return options
+
+
+def request(options: argparse.Namespace) -> Request:
+    """What the options ask of the machines."""
+    return Request(
+        options.address, options.cpus_per_trial, options.gpus_per_trial, options.max_concurrent, options.verbose
+    )
+
+
+def overrides(options: argparse.Namespace) -> Overrides:
+    """What the options change in the space."""
+    return Overrides(options.trials, options.epochs, options.dataset, options.settings)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser("sweep.py", description="Sweep the hyperparameters of variational auto-encoders.")
+    what = parser.add_argument_group("what to do, one of")
+    what.add_argument("--space", metavar="NAME|PATH", help="run the study search_spaces/NAME.yaml, or this file")
+    what.add_argument("--resume", metavar="NAME", help="go on with a sweep, or with more --trials")
+    what.add_argument("--report", metavar="NAME", help="rebuild the report of a sweep from its checkpoints")
+    what.add_argument("--list-spaces", action="store_true", help="the studies in search_spaces/")
+    what.add_argument("--dry-run", action="store_true", help="with --space: what would run and cost; starts nothing")
+    study = parser.add_argument_group("the study")
+    study.add_argument("--name", help="the sweep's folder; default: the space's name and the time")
+    study.add_argument("--trials", type=_whole(1), metavar="N", help="configurations to try")
+    study.add_argument("--epochs", type=_whole(1), metavar="N", help="epochs per trial, at the most")
+    study.add_argument("--dataset", metavar="NAME", help="auto, mnist or digits")
+    study.add_argument("--seed", type=_whole(0), metavar="N", help="of proposals and of trials; default 0")
+    study.add_argument(
+        "--set",
+        dest="settings",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="fix a hyperparameter (batch_size=256), or change a part of the space (scheduler.type=none)",
+    )
+    where = parser.add_argument_group("where")
+    where.add_argument("--data-dir", type=Path, default=default_data_dir(), help="default: VAE_DATA_DIR, or data/")
+    where.add_argument("--storage", help=f"folder or bucket of sweeps; default: {DEFAULT_STORAGE}/")
+    where.add_argument("--top-k", type=_whole(0), default=3, metavar="K", help="best trials in the report; default 3")
+    machines = parser.add_argument_group("the machines")
+    machines.add_argument("--address", help="join a Ray cluster: auto, or host:port; default: this machine alone")
+    machines.add_argument("--cpus-per-trial", type=_whole(1), default=1, metavar="N", help="default 1")
+    machines.add_argument("--gpus-per-trial", type=_share, metavar="X", help="default: a share of a GPU where any is")
+    machines.add_argument("--max-concurrent", type=_whole(1), metavar="N", help="trials at a time; default: what fits")
+    machines.add_argument("--time-budget", type=_seconds, metavar="TIME", help="stop after 90s, 30m, 8h; then resume")
+    machines.add_argument("--verbose", action="store_true", help="show Ray's own messages")
+    return parser
+
+
+def _whole(least: int) -> Callable[[str], int]:
+    def parse_whole(text: str) -> int:
+        if not re.fullmatch(r"\d{1,9}", text) or int(text) < least:
+            raise argparse.ArgumentTypeError(f"'{text}'; allowed: a whole number from {least}")
+        return int(text)
+
+    return parse_whole
+
+
+def _share(text: str) -> float:
+    """GPUs of a trial: Ray gives a part of one, or several whole ones."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not (0 <= value <= 1 or (value > 1 and value.is_integer())):
+        raise argparse.ArgumentTypeError(f"'{text}'; allowed: a part of a GPU from 0 to 1, or a whole number")
+    return value
+
+
+def _seconds(text: str) -> float:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|m|min|h|d)?", text)
+    if not match or float(match[1]) <= 0:
+        raise argparse.ArgumentTypeError(f"'{text}'; allowed: a number with s, m, h or d, such as 30m")
+    return float(match[1]) * UNITS[match[2] or "s"]

@@ -1,0 +1,302 @@
+"""Train one model from the command line, without Ray: python -m vae --latent-size 2 --epochs 10 --dataset mnist."""
+
+import argparse
+import difflib
+import json
+import shlex
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+import torch
+from pydantic import ValidationError
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from torch import Tensor
+
+from vae.checkpoint import LocalFiles
+from vae.config import HYPERPARAMETERS, TrialConfig
+from vae.data import AUTO, DATASETS, SplitName, default_data_dir, load, resolve
+from vae.errors import UserError
+from vae.matmul import prefer_onednn
+from vae.metrics import EpochMetrics, best
+from vae.pack import Pack
+from vae.training import Training
+
+CONFIG_FILE = "config.json"
+METRICS_FILE = "metrics.jsonl"
+DIVERGED, FAULT, INTERRUPTED = 1, 2, 130  # exit codes
+SPEED_PERIOD = 3600.0  # seconds of the past that the time left is told from; an epoch may take minutes
+
+ShowEpoch = Callable[[EpochMetrics], None]
+
+
+@dataclass(frozen=True)
+class Options:
+    """The command line, checked."""
+
+    config: TrialConfig
+    dataset: str
+    data_dir: Path
+    out: Path | None
+    threads: int
+    device: str
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The exit code: 0 trained, 1 diverged, 2 a fault of the user's, 130 stopped by Ctrl-C."""
+    try:
+        return _train(_options(arguments))
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return FAULT
+    except KeyboardInterrupt:
+        print("Stopped. The same command goes on from the last checkpoint, if there is one yet.", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _train(options: Options) -> int:
+    torch.set_num_threads(options.threads)
+    prefer_onednn()
+    with _files_of("--data-dir", options.data_dir):
+        dataset, note = resolve(options.dataset, options.data_dir)
+        print(f"Dataset {note}")
+        pack = Pack(*_splits(dataset, options.data_dir), options.device)
+    out = options.out or default_out(dataset, options.config)
+    with _files_of("--out", out):
+        training = _open(out, options.config, dataset, pack)
+        _say_where_it_starts(training, out)
+        with StopRequest() as stop:
+            _run(training, out, stop)
+        return _tell_the_end(training, out)
+
+
+def _splits(dataset: str, data_dir: Path) -> tuple[Tensor, Tensor]:
+    names: tuple[SplitName, SplitName] = ("train", "validation")
+    train, validation = (torch.from_numpy(load(dataset, data_dir, name).pixels) for name in names)
+    return train, validation
+
+
+def _open(out: Path, config: TrialConfig, dataset: str, pack: Pack) -> Training:
+    """The training that the folder holds, or a new one. Writes only once nothing is left to refuse."""
+    files, image_shape = LocalFiles(out), DATASETS[dataset].image_shape
+    described = {"config": config.model_dump(), "dataset": dataset, "image_shape": list(image_shape)}
+    _refuse_another(out, described)
+    training = Training(pack, config, dataset, image_shape, files)
+    files.write(CONFIG_FILE, json.dumps(described, indent=2).encode())
+    files.write(METRICS_FILE, "".join(map(_json_line, training.history)).encode())
+    return training
+
+
+def _run(training: Training, out: Path, stop: "StopRequest") -> None:
+    with _view(training) as show, (out / METRICS_FILE).open("a") as log:
+        while not (training.is_done or stop.requested):
+            metrics = training.next_epoch()
+            log.write(_json_line(metrics))
+            log.flush()
+            show(metrics)
+    training.save()
+
+
+def _json_line(metrics: EpochMetrics) -> str:
+    return json.dumps(metrics.as_dict()) + "\n"
+
+
+def default_out(dataset: str, config: TrialConfig) -> Path:
+    """models/mnist-latent2-epochs10: the latent size and whatever differs from the defaults, so names do not clash."""
+    defaults = TrialConfig().model_dump(exclude={"latent_size"})
+    values = {name: getattr(config, name) for name in defaults}
+    changed = "".join(f"-{name}{value}" for name, value in values.items() if value != defaults[name])
+    return Path("models", f"{dataset}-latent{config.latent_size}{changed}".replace("_", "-"))
+
+
+def _refuse_another(out: Path, described: dict[str, Any]) -> None:
+    content = LocalFiles(out).read(CONFIG_FILE)
+    if content is None:
+        if out.is_dir() and any(not path.name.startswith(".") for path in out.iterdir()):
+            raise UserError(f"--out {out}: holds other files and no {CONFIG_FILE}; choose an empty or a new folder")
+        return
+    try:
+        found = json.loads(content)
+        differences = _differences(found, described)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise UserError(f"{out / CONFIG_FILE}: damaged; choose another --out, or delete the folder") from None
+    if differences:
+        raise UserError(f"--out {out}: holds another model ({differences}); choose another --out, or delete the folder")
+
+
+def _differences(found: dict[str, Any], wanted: dict[str, Any]) -> str:
+    """ "latent_size 2, not 3" for each value that is not the same."""
+    before, now = ({"dataset": it["dataset"], **it["config"]} for it in (found, wanted))
+    return ", ".join(
+        f"{name} {before.get(name)}, not {now.get(name)}"
+        for name in sorted(before.keys() | now.keys())
+        if before.get(name) != now.get(name)
+    )
+
+
+@contextmanager
+def _files_of(flag: str, folder: Path) -> Iterator[None]:
+    """A fault of the file system (no right, no space, no such folder) is the user's to mend."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{flag} {folder}: cannot read or write there: {error.strerror or error}") from None
+
+
+class StopRequest:
+    """The first Ctrl-C lets the epoch end, so that the checkpoint is a whole epoch's; the second stops at once."""
+
+    def __init__(self) -> None:
+        self.requested = False
+
+    def __enter__(self) -> "StopRequest":
+        self._before = signal.signal(signal.SIGINT, self._handle)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal(signal.SIGINT, self._before)
+
+    def _handle(self, _signal: int, _frame: FrameType | None) -> None:
+        if self.requested:
+            raise KeyboardInterrupt
+        self.requested = True
+        print("Stopping after this epoch; Ctrl-C again stops at once.", file=sys.stderr)
+
+
+def _say_where_it_starts(training: Training, out: Path) -> None:
+    if training.is_done:
+        print(f"{out} is trained already: {training.n_epochs} epochs.")
+    elif training.n_epochs:
+        print(f"Going on in {out} after epoch {training.n_epochs} of {training.config.epochs}.", flush=True)
+    else:
+        print(f"Training in {out}", flush=True)
+
+
+@contextmanager
+def _view(training: Training) -> Iterator[ShowEpoch]:
+    """What shows an epoch that has ended: a bar with the time left, or a line where there is no terminal."""
+    if not sys.stdout.isatty():
+        yield lambda metrics: print(_line(training, metrics), flush=True)
+        return
+    bar = (BarColumn(), MofNCompleteColumn(), TextColumn("epochs"), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*bar, TextColumn("left {task.description}"), speed_estimate_period=SPEED_PERIOD) as progress:
+        task = progress.add_task("", total=training.config.epochs, completed=training.n_epochs)
+        yield lambda metrics: progress.update(task, completed=metrics.epoch, description=_numbers(metrics))
+
+
+def _line(training: Training, metrics: EpochMetrics) -> str:
+    epochs, seconds = training.config.epochs, [epoch.epoch_seconds for epoch in training.history[-10:]]
+    left = (epochs - metrics.epoch) * sum(seconds) / len(seconds)
+    return f"epoch {metrics.epoch}/{epochs}: {_numbers(metrics)}, {metrics.epoch_seconds:.1f} s, {left:.0f} s left"
+
+
+def _numbers(metrics: EpochMetrics) -> str:
+    parts = f"rate {metrics.val_rate:.2f}, distortion {metrics.val_distortion:.2f}"
+    return f"validation ELBO {metrics.val_elbo:.2f} ({parts})"
+
+
+def _tell_the_end(training: Training, out: Path) -> int:
+    reached = best(training.history)
+    if reached:
+        print(f"Best epoch {reached.epoch} of {training.n_epochs}: {_numbers(reached)}, nats per image.")
+        print(f"Figures: python -m report {shlex.quote(str(out))}")
+    if training.history and not training.history[-1].is_finite:
+        print(f"Diverged in epoch {training.n_epochs}: a lower --learning-rate than "
+              f"{training.config.learning_rate:g} may help.", file=sys.stderr)  # fmt: skip
+        return DIVERGED
+    if not training.is_done:
+        print(f"Stopped after epoch {training.n_epochs}. The same command goes on from there.", file=sys.stderr)
+        return INTERRUPTED
+    return 0
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse, with its faults as a UserError of one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; --help lists what there is")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser("python -m vae", description=__doc__, allow_abbrev=False)
+    parser.add_argument("--dataset", default=AUTO, help=f"{AUTO}|{'|'.join(DATASETS)} (default {AUTO})")
+    parser.add_argument("--data-dir", type=Path, default=default_data_dir(), help="where MNIST is or goes")
+    parser.add_argument("--out", type=Path, help="folder of the model (default models/DATASET-latentN...)")
+    parser.add_argument("--threads", default="1", help="CPU threads (default 1; another number rounds differently)")
+    parser.add_argument("--device", default="auto", help="auto|cpu|cuda (default auto: cuda where there is one)")
+    hyperparameters = parser.add_argument_group("hyperparameters")
+    for name in HYPERPARAMETERS:
+        field = TrialConfig.model_fields[name]
+        about = f"{field.description} {allowed(name).capitalize()} (default {field.default}).".replace("%", "%%")
+        hyperparameters.add_argument(_flag(name), metavar="X", default=argparse.SUPPRESS, help=about)
+    return parser
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def allowed(name: str) -> str:
+    """What a hyperparameter may be, as its field says: "an integer of at least 1 and at most 3"."""
+    schema = TrialConfig.model_json_schema()["properties"][name]
+    if "enum" in schema:
+        return "one of " + ", ".join(schema["enum"])
+    kind = {"integer": "an integer", "number": "a number"}[schema["type"]]
+    low = f"above {schema['exclusiveMinimum']}" if "exclusiveMinimum" in schema else f"of at least {schema['minimum']}"
+    high = f"below {schema['exclusiveMaximum']}" if "exclusiveMaximum" in schema else f"at most {schema['maximum']}"
+    return f"{kind} {low} and {high}"
+
+
+def _options(arguments: Sequence[str] | None) -> Options:
+    given, unknown = _parser().parse_known_args(arguments)
+    faults = [_unknown(word) for word in unknown if word.startswith("-")] or list(map(_unknown, unknown))
+    named = {name: value for name, value in vars(given).items() if name in HYPERPARAMETERS}
+    faults += _config_faults(named)
+    faults += _other_faults(given)
+    if faults:
+        raise UserError("\n".join(faults))
+    config = TrialConfig.model_validate_strings(named)
+    return Options(config, given.dataset, given.data_dir, given.out, int(given.threads), _device(given.device))
+
+
+def _unknown(word: str) -> str:
+    flags = [_flag(name) for name in HYPERPARAMETERS] + ["--dataset", "--data-dir", "--out", "--threads", "--device"]
+    near = difflib.get_close_matches(word.partition("=")[0], flags, 1)
+    return f"{word}: no such flag" + (f"; did you mean {near[0]}?" if near else "; --help lists what there is")
+
+
+def _config_faults(named: dict[str, str]) -> list[str]:
+    try:
+        TrialConfig.model_validate_strings(named)
+    except ValidationError as error:
+        names = [str(fault["loc"][0]) for fault in error.errors()]
+        return [f"{_flag(name)} {named[name]}: must be {allowed(name)}" for name in names]
+    return []
+
+
+def _other_faults(given: argparse.Namespace) -> list[str]:
+    faults = []
+    if given.dataset not in (AUTO, *DATASETS):
+        faults.append(f"--dataset {given.dataset}: no such dataset; allowed: {', '.join([AUTO, *DATASETS])}")
+    if not (given.threads.isdecimal() and 1 <= int(given.threads) <= 1024):
+        faults.append(f"--threads {given.threads}: must be an integer from 1 to 1024")
+    if given.device not in ("auto", "cpu", "cuda"):
+        faults.append(f"--device {given.device}: must be one of auto, cpu, cuda")
+    elif given.device == "cuda" and not torch.cuda.is_available():
+        faults.append("--device cuda: torch sees no CUDA device here; use --device cpu")
+    return faults
+
+
+def _device(name: str) -> str:
+    if name != "auto":
+        return name
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,13 @@
+"""What a user can cause: each message is one line (or a list of faults), each ends a program with exit code 2."""
+
+
+class UserError(Exception):
+    """A fault in what the user gave, not in the program; shown without a traceback."""
+
+
+class DataError(UserError):
+    """A dataset is missing, truncated or of another shape than it should be."""
+
+
+class CheckpointError(UserError):
+    """A checkpoint is missing, truncated, of another format or does not fit its own config."""

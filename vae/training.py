@@ -1,0 +1,116 @@
+"""Training: one trial from its config to its files, an epoch at a time; it goes on from what it finds there."""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vae.checkpoint import (
+    CHECKPOINT_FILE,
+    MODEL_FILE,
+    Description,
+    Files,
+    pack_checkpoint,
+    pack_model,
+    unpack_checkpoint,
+)
+from vae.config import TrialConfig
+from vae.errors import CheckpointError
+from vae.metrics import EpochMetrics, best
+from vae.model import as_float
+from vae.pack import Pack
+from vae.streams import EVALUATION_SEED, Stream, generator
+
+CHECKPOINT_SECONDS = 30.0  # of training that a crash may cost; a checkpoint takes 5-10 ms on a local disk
+PREVIEW_IMAGES = 8
+
+
+@dataclass(frozen=True)
+class Preview:
+    """A few images of one epoch, uint8 [n, height, width]: inputs, their reconstructions, samples from the prior."""
+
+    inputs: np.ndarray
+    reconstructions: np.ndarray
+    samples: np.ndarray
+
+
+class Training:
+    """A trial in a pack, with its history and its files."""
+
+    def __init__(
+        self, pack: Pack, config: TrialConfig, dataset: str, image_shape: tuple[int, int], files: Files
+    ) -> None:
+        """Raises CheckpointError where the files hold a checkpoint of another config or of other images."""
+        self.pack = pack
+        self.config = config
+        self.dataset = dataset
+        self.image_shape = image_shape
+        self.files = files
+        self.history: list[EpochMetrics] = []
+        self.checkpoint_epoch = 0  # the epoch that a crash now would go back to
+        self._saved_at = time.monotonic()
+        self._join()
+
+    def _join(self) -> None:
+        content = self.files.read(CHECKPOINT_FILE)
+        if content is None:
+            self.pack.join(self.config)
+            return
+        state, description = unpack_checkpoint(content, CHECKPOINT_FILE)
+        if state.config != self.config:
+            raise CheckpointError(f"{CHECKPOINT_FILE}: of config {state.config}, this trial's is {self.config}")
+        found, expected = (description.dataset, description.image_shape), (self.dataset, self.image_shape)
+        if found != expected:
+            raise CheckpointError(
+                f"{CHECKPOINT_FILE}: of {found[0]} {found[1]}, this trial's is {expected[0]} {expected[1]}"
+            )
+        self.pack.join(self.config, state)
+        self.history = description.history
+        self.checkpoint_epoch = state.epoch
+
+    @property
+    def n_epochs(self) -> int:
+        """Epochs trained so far, those before a restart included."""
+        return len(self.history)
+
+    @property
+    def is_done(self) -> bool:
+        return self.n_epochs >= self.config.epochs or (self.n_epochs > 0 and not self.history[-1].is_finite)
+
+    def next_epoch(self) -> EpochMetrics:
+        """Train one epoch. What it found is on disk when this returns, if it is the best so far."""
+        metrics = self.pack.epoch()
+        self.history.append(metrics)
+        if best(self.history) is metrics:
+            self.files.write(MODEL_FILE, pack_model(self.pack.weights(), self._description()))
+        if metrics.is_finite and (self.is_done or time.monotonic() - self._saved_at > CHECKPOINT_SECONDS):
+            self.save()
+        return metrics
+
+    def save(self) -> None:
+        """Write the checkpoint to train on from, unless it is there already."""
+        if self.checkpoint_epoch < self.n_epochs and self.history[-1].is_finite:
+            self.files.write(CHECKPOINT_FILE, pack_checkpoint(self.pack.state(), self._description()))
+            self.checkpoint_epoch, self._saved_at = self.n_epochs, time.monotonic()
+
+    def _description(self) -> Description:
+        return Description(self.config, self.dataset, self.image_shape, self.n_epochs, self.history)
+
+    @torch.no_grad()
+    def preview(self) -> Preview:
+        """The model as it is now: the first validation images, and samples of the same noise at every epoch."""
+        model, pack = self.pack.model, self.pack
+        inputs = pack.validation[:PREVIEW_IMAGES]
+        noise = torch.zeros(len(inputs), self.config.latent_size, device=pack.device, dtype=pack.dtype)
+        _, logits = model(as_float(inputs, pack.dtype), noise)
+        draw = generator(EVALUATION_SEED, 0, Stream.SAMPLES)
+        z = torch.randn(PREVIEW_IMAGES, self.config.latent_size, generator=draw).to(noise)
+        return Preview(
+            self._grey(as_float(inputs)), self._grey(logits.sigmoid()), self._grey(model.decode(z).sigmoid())
+        )
+
+    def _grey(self, x: Tensor) -> np.ndarray:  # [n, D] in [0, 1] -> uint8 [n, height, width]
+        grey: np.ndarray = (x * 255).round().to("cpu", torch.uint8).reshape(-1, *self.image_shape).numpy()
+        return grey
