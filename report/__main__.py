@@ -9,9 +9,10 @@ from pathlib import Path
 from report.figures import checkpoint_figures
 from report.style import render
 from report.views import Subject
-from vae.checkpoint import Description, LocalFiles, load_model
+from vae.checkpoint import Description, load_model
 from vae.data import DATASETS, default_data_dir, load
 from vae.errors import CheckpointError, UserError
+from vae.files import LocalFiles
 from vae.metrics import EpochMetrics
 
 

@@ -13,10 +13,11 @@ import torch
 
 from report.swap import rebuilt
 from tuning.records import SweepRecord, TrialRecord, ranked
-from vae.checkpoint import MODEL_FILE, Description, LocalFiles, unpack_model
+from vae.checkpoint import MODEL_FILE, Description, unpack_model
 from vae.data import load
 from vae.errors import CheckpointError
 from vae.evaluate import Evaluation, evaluate
+from vae.files import LocalFiles
 from vae.metrics import EpochMetrics
 from vae.model import Vae
 

@@ -8,7 +8,7 @@ from report.events import EventFile
 from report.figures import checkpoint_figures
 from report.study_figures import sweep_figures
 from report.style import render
-from report.summary import summary
+from report.summary import NO_MODEL, summary
 from report.swap import rebuilt
 from report.views import Subject
 from tuning.records import SweepRecord
@@ -26,7 +26,7 @@ def build_report(sweep: SweepRecord, data_dir: Path, top_k: int, say: Say) -> Pa
     """
     best = export_best(sweep, data_dir, top_k, say)
     if not best:
-        say("No trial has left a model that can be read: the report has the sweep's figures only")
+        say(NO_MODEL)
     text = summary(sweep, best)
     images: dict[str, bytes] = {}
     with rebuilt(sweep.folder / "report") as folder:

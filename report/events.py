@@ -69,9 +69,6 @@ class EventFile:
         """Any summary message, such as those of the HParams plugin."""
         self._write(event_pb2.Event(wall_time=wall_time or time.time(), step=step, summary=summary))
 
-    def flush(self) -> None:
-        self._file.flush()
-
     def close(self) -> None:
         self._file.close()
 

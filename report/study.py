@@ -16,9 +16,10 @@ from optuna.distributions import (
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
 from tuning.records import State, SweepRecord, TrialRecord
+from vae.metrics import best
 
 FAR = 10.0  # times the median's distance from the best: what lies further would flatten all the rest
-MIN_COMPLETE_TRIALS = 10  # PED-ANOVA compares the best with all; Optuna advises five or more among the best
+MIN_TRIALS = 10  # PED-ANOVA compares the best with all; Optuna advises five or more among the best
 LABEL_MARGIN = 0.09  # of the axes, between their edges and the middle of a label
 TOP_TRIALS = 5
 TOP_QUANTILE = 0.1  # PED-ANOVA's own default, once there are fifty trials
@@ -157,18 +158,29 @@ def slices(sweep: SweepRecord) -> list[Slice]:
 
 @dataclass(frozen=True)
 class Importance:
-    """The share of each searched hyperparameter, highest first, of `n_trials`; or why there is none."""
+    """The share of each searched hyperparameter, highest first, of `n_trials`; or why there is none.
+
+    `by_epoch`: the trials are compared by what they had reached there; None: by their best epoch.
+    """
 
     shares: dict[str, float]
     n_trials: int
     n_top: int
     why_not: str = ""
+    by_epoch: int | None = None
 
 
 def importance(sweep: SweepRecord) -> Importance:
-    """PED-ANOVA (Watanabe et al. 2023) over the complete trials: a pruned one never got to show its worth."""
-    complete = [record for record in sweep.trials if record.state == "complete" and record.best]
-    trials = [trial for record in complete if (trial := _frozen(record, sweep.search)) is not None]
+    """PED-ANOVA (Watanabe et al. 2023) over the complete trials; where the scheduler left too few of them, over
+    all that ended, each by its best up to the epoch that every one of them reached: there all are comparable."""
+    by_epoch, values = None, {r.trial_id: r.val_elbo for r in sweep.trials if r.state == "complete" and r.best}
+    if len(values) < MIN_TRIALS:
+        by_epoch, values = _values_at_common_epoch(sweep)
+    trials = [
+        trial
+        for record in sweep.trials
+        if record.trial_id in values and (trial := _frozen(record, values[record.trial_id], sweep.search)) is not None
+    ]
     why_not = _why_no_importance(trials, sweep.search)
     if why_not:
         return Importance({}, len(trials), 0, why_not)
@@ -178,20 +190,26 @@ def importance(sweep: SweepRecord) -> Importance:
     if total <= 0:  # Optuna would call all parameters equally important
         return Importance({}, len(trials), 0, "No hyperparameter sets the best of these trials apart from the rest.")
     shares = {name: value / total for name, value in raw.items()}
-    return Importance(shares, len(trials), math.ceil(quantile * len(trials)))
+    return Importance(shares, len(trials), math.ceil(quantile * len(trials)), by_epoch=by_epoch)
+
+
+def _values_at_common_epoch(sweep: SweepRecord) -> tuple[int | None, dict[str, float]]:
+    """The epoch that every complete and pruned trial reached, and the best ELBO of each up to there."""
+    ended = [record for record in sweep.trials if record.state in ("complete", "pruned") and record.best]
+    common = min((len(record.history) for record in ended), default=None)
+    reached = {record.trial_id: best(record.history[:common]) for record in ended}
+    return common, {trial_id: metrics.val_elbo for trial_id, metrics in reached.items() if metrics is not None}
 
 
 def _why_no_importance(trials: list[optuna.trial.FrozenTrial], search: dict[str, dict[str, Any]]) -> str:
     if not search:
         return "This sweep searches no hyperparameter."
-    if len(trials) < MIN_COMPLETE_TRIALS:
-        return (
-            f"Importance needs {MIN_COMPLETE_TRIALS} complete trials in the search space; this sweep has {len(trials)}."
-        )
+    if len(trials) < MIN_TRIALS:
+        return f"Importance needs {MIN_TRIALS} finished trials in the search space; this sweep has {len(trials)}."
     if len({trial.value for trial in trials}) == 1:
-        return "All complete trials reached the same ELBO, so no hyperparameter matters more than another."
+        return "All trials reached the same ELBO, so no hyperparameter matters more than another."
     if all(len({str(trial.params[name]) for trial in trials}) == 1 for name in search):
-        return "All complete trials have the same hyperparameters."
+        return "All trials have the same hyperparameters."
     return ""
 
 
@@ -208,14 +226,14 @@ def _ped_anova(trials: list[optuna.trial.FrozenTrial], quantile: float) -> dict[
         optuna.logging.set_verbosity(verbosity)
 
 
-def _frozen(record: TrialRecord, search: dict[str, dict[str, Any]]) -> optuna.trial.FrozenTrial | None:
+def _frozen(record: TrialRecord, value: float, search: dict[str, dict[str, Any]]) -> optuna.trial.FrozenTrial | None:
     """The trial as Optuna has it; None for a baseline outside the search space, which Optuna refuses."""
     distributions = {name: _distribution(dimension) for name, dimension in search.items()}
     params = {name: record.params[name] for name in search if name in record.params}
     if len(params) < len(search):
         return None
     try:
-        return optuna.trial.create_trial(params=params, distributions=distributions, value=record.val_elbo)
+        return optuna.trial.create_trial(params=params, distributions=distributions, value=value)
     except ValueError:
         return None
 

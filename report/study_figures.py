@@ -157,7 +157,8 @@ def draw_importance(numbers: study.Importance, about: str) -> Figure:
     title = "Parameter importance for the validation ELBO"
     if numbers.why_not:
         return message_figure(title, about, numbers.why_not)
-    note = f"PED-ANOVA: what sets the best {numbers.n_top} of {numbers.n_trials} complete trials apart"
+    when = "complete trials" if numbers.by_epoch is None else f"trials, by epoch {numbers.by_epoch}, which all reached,"
+    note = f"PED-ANOVA: what sets the best {numbers.n_top} of {numbers.n_trials} {when} apart"
     figure = new_figure(title, f"{about}\n{note}", 0.8 + 0.34 * len(numbers.shares))
     axes = figure.subplots()
     names, shares = list(numbers.shares)[::-1], list(numbers.shares.values())[::-1]
@@ -172,12 +173,12 @@ def draw_importance(numbers: study.Importance, about: str) -> Figure:
 
 @styled
 def draw_slices(numbers: list[study.Slice], about: str) -> Figure:
-    title = "Each searched hyperparameter against the validation ELBO"
+    title = "Hyperparameters against the validation ELBO"
     if not numbers:
         return message_figure(title, about, "No trial of this sweep has finished an epoch, or it searches nothing.")
     n_columns = min(MAX_COLUMNS if len(numbers) != 4 else 2, len(numbers))
     n_rows = math.ceil(len(numbers) / n_columns)
-    figure = new_figure(title, about, 2.6 * n_rows, WIDTH if n_columns > 1 else 4.5)
+    figure = new_figure(title, about, 2.6 * n_rows, WIDTH if n_columns > 1 else 5.0)
     grid = figure.subplots(n_rows, n_columns, squeeze=False, sharey=True)
     for axes, one in zip(grid.flat, numbers, strict=False):
         _draw_slice(axes, one)

@@ -15,9 +15,10 @@ WIDTH = 7.0  # inches: a text column of a page
 CHARACTERS_PER_INCH = 16  # of the subtitle
 INK, MUTED, FAINT = "#222222", "#6b6b6b", "#d9d9d9"
 TRAIN, VALIDATION, HIGHLIGHT = "#e76300", "#3f90da", "#bd1f01"
-# Petroff 2021 (arXiv:2107.02270): ten colours told apart with every common colour vision deficiency.
+# Okabe & Ito 2008, told apart with every common colour vision deficiency, with yellow darkened for small
+# points on white, and brown and grey added; the figures name each category beside its points too.
 CATEGORIES = (
-    "#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd",
+    "#0072b2", "#e69f00", "#009e73", "#9a9a9a", "#cc79a7", "#8c510a", "#d55e00", "#56b4e9", "#111111", "#cfc100",
 )  # fmt: skip
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
@@ -101,7 +102,7 @@ def log_ticks(low: float, high: float, n_most: int = 5) -> list[float]:
     matplotlib writes powers of ten where the axis has several, and 2 x 10^2 everywhere where it has none.
     """
     exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    for steps in ((1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9), (1, 2, 5), (1, 3), (1,)):
+    for steps in ((1, 1.5, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,)):
         ticks = [step * 10.0**exponent for exponent in exponents for step in steps]
         ticks = [tick for tick in ticks if low <= tick <= high]
         if len(ticks) <= n_most:

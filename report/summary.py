@@ -6,6 +6,7 @@ from report.best import BestModel
 from report.study_figures import describe
 from tuning.records import SweepRecord
 
+NO_MODEL = "No model is shown: none was asked for, or no trial has left one that can be read."
 UNITS = (
     "Nats per image, summed over pixels and averaged over images; the ELBO is at beta = 1, from one sample of z "
     "per image. Of grey pixels the Bernoulli distortion is a cross-entropy, not a likelihood: compare it only with "
@@ -16,7 +17,7 @@ UNITS = (
 def summary(sweep: SweepRecord, best: Sequence[BestModel]) -> str:
     """Dataset, trials by state, and the best with their test numbers."""
     parts = [f"# {sweep.name}", describe(sweep), f"Dataset: {sweep.dataset_note}"]
-    parts += [_table(sweep, best), UNITS] if best else ["No trial has left a model that can be read."]
+    parts += [_table(sweep, best), UNITS] if best else [NO_MODEL]
     failed = [record for record in sweep.trials if record.state == "failed"]
     if failed:
         parts.append("Failed trials:\n\n" + "\n".join(f"- {r.trial_id}: {_first_line(r.error)}" for r in failed))

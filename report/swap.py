@@ -27,12 +27,17 @@ def rebuilt(folder: Path) -> Iterator[Path]:
     except OSError as error:
         raise UserError(f"{error.filename or folder}: cannot write ({error.strerror or error})") from error
     finally:
+        _bring_back(folder, old)
         shutil.rmtree(new, ignore_errors=True)
 
 
-def _recover(folder: Path, new: Path, old: Path) -> None:
+def _bring_back(folder: Path, old: Path) -> None:
     if old.exists() and not folder.exists():
         old.rename(folder)
+
+
+def _recover(folder: Path, new: Path, old: Path) -> None:
+    _bring_back(folder, old)
     for leftover in (new, old):
         if leftover.exists():
             shutil.rmtree(leftover)

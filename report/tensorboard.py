@@ -3,6 +3,7 @@
 The sweep's driver imports this before Ray starts, so it imports neither torch nor matplotlib.
 """
 
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -176,7 +177,7 @@ def _domain(dimension: Mapping[str, Any]) -> hparams.Domain:
 def _session_end(record: TrialRecord) -> summary_pb2.Summary:
     """What hparams.summary.session_end_pb makes, which needs TensorFlow. A pruned trial did what it was meant to."""
     status = STATUS_FAILURE if record.state == "failed" else STATUS_SUCCESS
-    data = HParamsPluginData(session_end_info=SessionEndInfo(status=status))
+    data = HParamsPluginData(session_end_info=SessionEndInfo(status=status, end_time_secs=time.time()))
     metadata = hparams_metadata.create_summary_metadata(data)
     tag = hparams_metadata.SESSION_END_INFO_TAG
     value = summary_pb2.Summary.Value(tag=tag, metadata=metadata, tensor=hparams_metadata.NULL_TENSOR)

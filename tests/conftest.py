@@ -6,8 +6,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
+from sweeps import MIXED_SPACE, FinishedSweep, succeed
 
 from vae.data import Images, default_data_dir, load
+
+settings.register_profile("project", deadline=None)  # the first example pays for imports
+settings.load_profile("project")
 
 MNIST_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 
@@ -51,3 +56,12 @@ def data_dir() -> Path:
 def digits() -> dict[str, Images]:
     """The real 8x8 digits, by split."""
     return {split: load("digits", Path("unused"), split) for split in ("train", "validation", "test")}
+
+
+@pytest.fixture(scope="session")
+def finished_sweep(tmp_path_factory: pytest.TempPathFactory) -> FinishedSweep:
+    """A small sweep from its command to its report; to read only."""
+    cwd = tmp_path_factory.mktemp("finished_sweep")
+    (cwd / "mixed.yaml").write_text(MIXED_SPACE)
+    ended = succeed("--space", "mixed.yaml", "--name", "mixed", "--seed", "3", cwd=cwd)
+    return FinishedSweep(cwd / "runs" / "mixed", ended)

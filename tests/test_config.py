@@ -1,6 +1,7 @@
 """vae/config.py."""
 
 import re
+from itertools import pairwise
 
 import pytest
 from pydantic import ValidationError
@@ -80,4 +81,4 @@ def test_the_textbook_model_has_652_824_parameters() -> None:
 
 def test_each_further_hidden_layer_adds_one_square_matrix_to_encoder_and_decoder() -> None:
     counts = [TrialConfig(hidden_units=400, hidden_layers=layers).n_parameters(784) for layers in (1, 2, 3)]
-    assert [after - before for before, after in zip(counts, counts[1:], strict=False)] == [2 * (400 * 400 + 400)] * 2
+    assert [after - before for before, after in pairwise(counts)] == [2 * (400 * 400 + 400)] * 2

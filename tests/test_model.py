@@ -106,7 +106,7 @@ def test_the_noise_is_scaled_by_the_posteriors_standard_deviation() -> None:
     assert logits.item() == pytest.approx(2 + 3 * 0.5)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 2**32 - 1), n_pixels=st.integers(1, 30), latent=st.integers(1, 5), hidden=st.integers(1, 9))
 def test_initial_weights_lie_within_torchs_bound_of_each_layer(
     seed: int, n_pixels: int, latent: int, hidden: int
@@ -140,7 +140,7 @@ def test_no_two_layers_start_with_the_same_numbers() -> None:
     assert not torch.equal(weights["mean.weight"], weights["log_variance.weight"])
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(n_pixels=st.integers(1, 900), latent=st.integers(1, 64), hidden=st.integers(1, 600), layers=st.integers(1, 3))
 def test_the_model_has_as_many_parameters_as_its_config_says(
     n_pixels: int, latent: int, hidden: int, layers: int

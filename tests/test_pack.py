@@ -1,6 +1,7 @@
 """vae/pack.py."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from torch.distributions import Bernoulli, Normal, kl_divergence
 from vae import pack as pack_module
 from vae.checkpoint import TrialState
 from vae.config import TrialConfig
-from vae.data import Images
+from vae.data import Images, SplitName, load
 from vae.evaluate import evaluate
 from vae.metrics import EpochMetrics
 from vae.model import initial_weights
@@ -103,6 +104,11 @@ def test_an_epochs_numbers_are_those_of_a_plain_loop_in_torch(batch_size: int) -
         assert metrics.val_elbo == pytest.approx(-(expected[2] + expected[3]), rel=1e-10)
 
 
+def test_images_stay_single_bytes_on_the_device() -> None:
+    pack = Pack(images(11), images(3, seed=1))
+    assert (pack.train.dtype, pack.validation.dtype) == (torch.uint8, torch.uint8)
+
+
 def test_the_same_seed_twice_gives_bit_equal_metrics_and_weights() -> None:
     (first, weights), (again, weights_again) = run(TINY, 5), run(TINY, 5)
     assert first == again
@@ -167,7 +173,7 @@ def test_the_state_a_trial_joins_with_is_not_changed_by_its_training() -> None:
     assert all(moment.abs().sum() == 0 for moment in state.adam.exp_avg.values())
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(n_images=st.integers(1, 40), batch_size=st.integers(1, 50), epoch=st.integers(1, 3))
 def test_every_image_is_visited_once_in_an_epoch(n_images: int, batch_size: int, epoch: int) -> None:
     """Each image is one grey value of its own; what reaches the objective is recorded on the way."""
@@ -229,13 +235,10 @@ def test_a_gpu_gives_what_the_cpu_gives() -> None:
 
 @pytest.mark.slow
 @pytest.mark.mnist
-def test_the_gate_the_textbook_vae_on_mnist_reaches_the_known_elbo(data_dir) -> None:  # type: ignore[no-untyped-def]
+def test_the_gate_the_textbook_vae_on_mnist_reaches_the_known_elbo(data_dir: Path) -> None:
     """784-400-20-400-784, Adam 1e-3, batch 128, all 60k grey images: test -ELBO 122-132, then 103.5-107.5."""
-    from vae.data import load
-
-    train, validation, test = (
-        torch.from_numpy(load("mnist", data_dir, s).pixels) for s in ("train", "validation", "test")
-    )
+    splits: tuple[SplitName, ...] = ("train", "validation", "test")
+    train, validation, test = (torch.from_numpy(load("mnist", data_dir, split).pixels) for split in splits)
     pack = Pack(torch.cat([train, validation]), validation)
     pack.join(TrialConfig(latent_size=20, hidden_units=400, learning_rate=1e-3, batch_size=128, beta=1.0))
     pack.epoch()

@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 
 from vae import training as training_module
-from vae.checkpoint import CHECKPOINT_FILE, MODEL_FILE, LocalFiles, load_model, unpack_checkpoint, unpack_model
+from vae.checkpoint import CHECKPOINT_FILE, MODEL_FILE, load_model, unpack_checkpoint, unpack_model
 from vae.config import TrialConfig
 from vae.data import Images
 from vae.errors import CheckpointError
 from vae.evaluate import mean_distortion_and_rate
+from vae.files import LocalFiles
 from vae.metrics import EpochMetrics
 from vae.pack import Pack
 from vae.streams import evaluation_noise

@@ -369,7 +369,7 @@ def test_a_damaged_checkpoint_is_refused_and_not_touched(
     path.write_bytes(damage(path.read_bytes()))
     before = contents(out)
     found = fault(*QUICK, "--epochs", "3", "--out", str(out))
-    assert found.startswith(f"{path}: truncated or ")
+    assert found.startswith(f"--out {out}: {CHECKPOINT_FILE}: truncated or ")
     assert "\n" not in found
     assert contents(out) == before
 

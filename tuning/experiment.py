@@ -23,7 +23,7 @@ from tuning.records import Observer, TrialRecord, leaderboard_csv
 from tuning.search import Proposals, Study, make_scheduler
 from tuning.storage import SweepStorage
 from tuning.trial import VaeTrial
-from vae.checkpoint import LocalFiles
+from vae.files import LocalFiles
 from vae.metrics import EpochMetrics
 
 LEADERBOARD_FILE = "leaderboard.csv"

@@ -19,8 +19,8 @@ from tuning.plan import Plan
 from tuning.records import SweepRecord
 from tuning.space import SearchSpace
 from tuning.storage import MANIFEST_FILE
-from vae.checkpoint import LocalFiles
 from vae.data import DATASETS
+from vae.files import LocalFiles
 
 PACKAGES = ("ray", "torch", "torchvision", "optuna", "tensorboard", "matplotlib", "scikit-learn", "numpy", "pydantic")
 FORMAT = 1
@@ -45,7 +45,7 @@ def write_manifest(folder: Path, plan: Plan, cluster: Cluster) -> None:
         },
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
         "git": _git_revision(),
-        "hardware": {"machine": platform.platform(), "cpu": _cpu_name(), **asdict(cluster)},
+        "hardware": {"machine": platform.platform(), "cpu": cpu_name(), **asdict(cluster)},
     }
     LocalFiles(folder).write(MANIFEST_FILE, (json.dumps(content, indent=2) + "\n").encode())
 
@@ -107,7 +107,8 @@ def _git_revision() -> str:
     return described.stdout.strip()
 
 
-def _cpu_name() -> str:
+def cpu_name() -> str:
+    """The processor's name, as the system gives it."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

@@ -79,26 +79,28 @@ class Study:
         self._distributions = {name: distribution(value) for name, value in space.dimensions.items()}
         path = folder / STUDY_FILE
         beside = path.with_name(f"{STUDY_FILE}.new")
-        beside.unlink(missing_ok=True)
-        self._fill(_open(beside, create=True), past)
+        for left in (beside, *folder.glob(f"{STUDY_FILE}*.lock*")):  # by a driver that was killed; this one is alone
+            left.unlink(missing_ok=True)
+        self._fill(_open(beside, create=True), past, _sampler_notes(path))
         beside.replace(path)
-        path.with_name(f"{STUDY_FILE}.lock").unlink(missing_ok=True)  # of a driver that was killed; this one is alone
         self._study = _open(path)
         self._live = {
             trial.number: optuna.trial.Trial(self._study, trial._trial_id)
             for trial in self._study.get_trials(states=(TrialState.RUNNING,))
         }
 
-    def _fill(self, study: optuna.Study, past: Sequence[TrialRecord]) -> None:
-        for record in past:
-            finished = record.state in ("complete", "pruned")
+    def _fill(self, study: optuna.Study, past: Sequence[TrialRecord], notes: dict[int, dict[str, Any]]) -> None:
+        for number, record in enumerate(past):
+            reached = {m.epoch: m.val_elbo for m in record.history if math.isfinite(m.val_elbo)}
+            values = {"complete": record.val_elbo, "pruned": next(reversed(reached.values()), None)}
             study.add_trial(
                 optuna.trial.create_trial(
                     state=STATES[record.state],
-                    value=record.val_elbo if finished else None,
+                    value=values.get(record.state),
                     params=record.params,
                     distributions=self._distributions,
-                    intermediate_values={metrics.epoch: metrics.val_elbo for metrics in record.history},
+                    intermediate_values=reached,
+                    system_attrs=notes.get(number),
                 )
             )
 
@@ -118,10 +120,9 @@ class Study:
             self._live[number].report(metrics.val_elbo, metrics.epoch)
 
     def tell(self, number: int, record: TrialRecord) -> None:
-        """How the trial ended; the value is its best epoch's."""
+        """How the trial ended. A complete one's value is its best epoch's; Optuna gives a pruned one its last."""
         del self._live[number]
-        value = record.val_elbo if record.state in ("complete", "pruned") else None
-        self._study.tell(number, value if record.state == "complete" else None, state=STATES[record.state])
+        self._study.tell(number, record.val_elbo if record.state == "complete" else None, state=STATES[record.state])
 
 
 def _open(path: Path, create: bool = False) -> optuna.Study:
@@ -134,6 +135,16 @@ def _open(path: Path, create: bool = False) -> optuna.Study:
 def load_study(folder: Path) -> optuna.Study:
     """The study of a sweep's folder, to read."""
     return _open(folder / STUDY_FILE)
+
+
+def _sampler_notes(path: Path) -> dict[int, dict[str, Any]]:
+    """What a sampler wrote beside each trial to go on from (CMA-ES: its state); {} where no study can be read."""
+    if not path.exists():
+        return {}
+    try:
+        return {trial.number: trial.system_attrs for trial in _open(path).get_trials(deepcopy=False)}
+    except (OSError, ValueError, KeyError):  # cut off or damaged: the sampler starts again, the results are kept
+        return {}
 
 
 class Proposals(Searcher):  # type: ignore[misc]
@@ -159,20 +170,33 @@ class Proposals(Searcher):  # type: ignore[misc]
 class _Remembers:
     """Mixed into a scheduler: a trial that comes in is first shown with what it reached in an earlier run."""
 
-    def __init__(self, past: Sequence[TrialRecord], **settings: Any) -> None:
+    def __init__(self, past: Sequence[TrialRecord], seed: int, **settings: Any) -> None:
         super().__init__(**settings)
-        self._past = {
-            record.trial_id: [{"epoch": m.epoch, "val_elbo": m.val_elbo} for m in record.history if m.is_finite]
-            for record in past
-        }
+        self._seed = seed
+        self._past = {record.trial_id: [_result(m) for m in record.history if m.is_finite] for record in past}
+        self._reached: dict[str, int] = {}
         for record in past:
             if record.state != "running":
                 self.on_trial_add(None, _PastTrial(record.trial_id))
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
+        trial_id = trial.config["trial_id"]
+        # AsyncHyperBandScheduler draws the bracket from numpy's global state: let it be the trial's own.
+        np.random.seed([self._seed, int(trial_id)])
         super().on_trial_add(tune_controller, trial)  # type: ignore[misc]
-        for result in self._past.pop(trial.config["trial_id"], []):
-            super().on_trial_result(tune_controller, trial, result)  # type: ignore[misc]
+        for result in self._past.pop(trial_id, []):
+            self._reached[trial_id] = result["epoch"]
+            self._remember(trial, result)
+
+    def _remember(self, trial: Any, result: dict[str, Any]) -> None:
+        super().on_trial_result(None, trial, result)  # type: ignore[misc]
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        """An epoch that is trained again after a crash was decided upon the first time."""
+        if result["epoch"] <= self._reached.get(trial.config["trial_id"], 0):
+            return str(TrialScheduler.CONTINUE)
+        self._reached[trial.config["trial_id"]] = result["epoch"]
+        return str(super().on_trial_result(tune_controller, trial, result))  # type: ignore[misc]
 
 
 class _PastTrial:
@@ -183,19 +207,23 @@ class _PastTrial:
         self.config = {"trial_id": trial_id}
 
 
+def _result(metrics: EpochMetrics) -> dict[str, Any]:
+    return {"epoch": metrics.epoch, "val_elbo": metrics.val_elbo}
+
+
 class _AsyncHyperBand(_Remembers, AsyncHyperBandScheduler):  # type: ignore[misc]
     pass
 
 
 class _MedianStopping(_Remembers, MedianStoppingRule):  # type: ignore[misc]
-    pass
+    def _remember(self, trial: Any, result: dict[str, Any]) -> None:
+        self.on_trial_complete(None, trial, result)  # notes the result; on_trial_result might stop the trial as well
 
 
 def make_scheduler(space: SearchSpace, seed: int, past: Sequence[TrialRecord] = ()) -> TrialScheduler:
     """Tune's scheduler by the validation ELBO per epoch; of a resumed sweep, one that knows the past trials."""
     settings = space.scheduler
-    common: dict[str, Any] = {"past": past, "time_attr": "epoch", "metric": "val_elbo", "mode": "max"}
-    np.random.seed(seed)  # AsyncHyperBandScheduler draws its brackets from numpy's global state
+    common: dict[str, Any] = {"past": past, "seed": seed, "time_attr": "epoch", "metric": "val_elbo", "mode": "max"}
     if settings.type in ("asha", "hyperband"):
         return _AsyncHyperBand(
             **common,
@@ -220,4 +248,4 @@ def _brackets(space: SearchSpace) -> int:
     if space.scheduler.type != "hyperband":
         return 1
     grace, factor = space.scheduler.grace_epochs, space.scheduler.reduction_factor
-    return min(space.scheduler.brackets, 1 + int(math.log(space.epochs / grace, factor)))
+    return max(1, sum(grace * factor**bracket < space.epochs for bracket in range(space.scheduler.brackets)))

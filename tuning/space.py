@@ -2,17 +2,17 @@
 
 import json
 import math
-from collections.abc import Iterator
-from typing import Annotated, Any, Literal, NamedTuple
+from decimal import Decimal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from vae.config import TrialConfig
 from vae.data import AUTO, DATASETS
 
 Scalar = bool | int | float | str
-Path = tuple[str | int, ...]
 METRICS = ("val_elbo",)
+MOST_TRIALS = 100_000
 REFUSED_METRICS = {
     "val_loss": "it is D + beta * R, which depends on the hyperparameter beta",
     "train_loss": "it is D + beta * R, which depends on the hyperparameter beta",
@@ -20,13 +20,6 @@ REFUSED_METRICS = {
     "val_rate": "alone it is best for a model that ignores the image",
     "val_distortion": "alone it is best for a model without a prior",
 }
-
-
-class Fault(NamedTuple):
-    """One thing wrong with a space: where in it, and what would be right."""
-
-    path: Path
-    message: str
 
 
 class _Strict(BaseModel):
@@ -137,22 +130,20 @@ Sampler = Annotated[Tpe | Random | Grid | Gp | CmaEs, Field(discriminator="type"
 SEARCHABLE: dict[str, Any] = {name: field for name, field in TrialConfig.model_fields.items() if name != "epochs"}
 
 
-def _type_of(name: str) -> Any:
+def type_of(name: str) -> Any:
     """A hyperparameter's type with its range and meaning, as TrialConfig declares them."""
     field = SEARCHABLE[name]
     return Annotated[field.annotation, Field(description=field.description), *field.metadata]
 
 
-_ADAPTERS: dict[str, TypeAdapter[Any]] = {
-    name: TypeAdapter(_type_of(name), config=ConfigDict(strict=True, allow_inf_nan=False)) for name in SEARCHABLE
-}
+# None stands for a key that is not there; a key with nothing behind it is a fault.
 _Search = create_model(  # type: ignore[call-overload]
     "Search",
     __base__=_Strict,
-    **{name: (Dimension | None, Field(None, description=field.description)) for name, field in SEARCHABLE.items()},
+    **{name: (Dimension, Field(None, description=field.description)) for name, field in SEARCHABLE.items()},
 )
 _Values = create_model(  # type: ignore[call-overload]
-    "Values", __base__=_Strict, **{name: (_type_of(name) | None, None) for name in SEARCHABLE}
+    "Values", __base__=_Strict, **{name: (type_of(name), None) for name in SEARCHABLE}
 )
 
 
@@ -164,7 +155,7 @@ class SearchSpace(_Strict):
         AUTO, description="auto: MNIST where it is on disk or can be downloaded, else digits."
     )
     metric: Literal["val_elbo"] = Field("val_elbo", description="Ranks the trials: ELBO at beta 1 on validation.")
-    trials: int = Field(ge=1, le=100_000, description="How many configurations are tried.")
+    trials: int = Field(ge=1, le=MOST_TRIALS, description="How many configurations are tried.")
     epochs: int = Field(ge=1, le=100_000, description="Passes over the training split, at the most, per trial.")
     search: _Search = Field(description="The hyperparameters that vary.")  # type: ignore[valid-type]
     fixed: _Values = Field(default_factory=_Values, description="Those that do not, where not the default.")  # type: ignore[valid-type]
@@ -188,23 +179,32 @@ class SearchSpace(_Strict):
         """What is tried before the sampler decides: the baselines, then, for a grid, every point of it."""
         baselines = [dict(values.model_dump(exclude_none=True)) for values in self.baselines]
         points = grid_points(self.dimensions) if self.sampler.type == "grid" else []
-        return baselines + [point for point in points if point not in baselines]
+        return [*baselines, *(point for point in points if point not in baselines)]
 
     def config(self, params: dict[str, Any], seed: int) -> TrialConfig:
         """The trial of these searched values; `seed` where the space neither searches nor fixes one."""
         return TrialConfig(**{"seed": seed, **self.fixed_values, **params, "epochs": self.epochs})
 
 
+def n_values(dimension: IntRange | FloatRange | Categorical) -> int:
+    """How many values a dimension has; 0 where it has no step."""
+    if isinstance(dimension, Categorical):
+        return len(dimension.choices)
+    return round((dimension.high - dimension.low) / dimension.step) + 1 if dimension.step else 0
+
+
 def values_of(dimension: IntRange | FloatRange | Categorical) -> list[Any]:
     """Every value of a dimension, [] where it has no step."""
     if isinstance(dimension, Categorical):
         return list(dimension.choices)
-    if isinstance(dimension, IntRange):
-        return list(range(dimension.low, dimension.high + 1, dimension.step))
-    if dimension.step is None:
-        return []
-    n_steps = round((dimension.high - dimension.low) / dimension.step)
-    return [dimension.low + i * dimension.step for i in range(n_steps + 1)]
+    # Decimal: 0.1 + 2 * 0.1 is above 0.3 in binary, and Optuna takes no value above high.
+    low, step = Decimal(str(dimension.low)), Decimal(str(dimension.step or 0))
+    return [type(dimension.low)(low + i * step) for i in range(n_values(dimension))]
+
+
+def grid_size(dimensions: dict[str, Any]) -> int:
+    """How many points grid_points has, 0 where a dimension has no step."""
+    return math.prod(n_values(dimension) for dimension in dimensions.values())
 
 
 def grid_points(dimensions: dict[str, Any]) -> list[dict[str, Any]]:
@@ -213,104 +213,6 @@ def grid_points(dimensions: dict[str, Any]) -> list[dict[str, Any]]:
     for name, dimension in dimensions.items():
         points = [{**point, name: value} for point in points for value in values_of(dimension)]
     return points
-
-
-def faults_of(space: SearchSpace) -> list[Fault]:
-    """What the types cannot see: the rules between keys, and against TrialConfig's ranges."""
-    return [
-        *(fault for name, dimension in space.dimensions.items() for fault in _dimension_faults(name, dimension)),
-        *_search_faults(space),
-        *_sampler_faults(space),
-        *_baseline_faults(space),
-    ]
-
-
-def _dimension_faults(name: str, dimension: IntRange | FloatRange | Categorical) -> Iterator[Fault]:
-    path: Path = ("search", name)
-    wants = "float" if SEARCHABLE[name].annotation is float else "int"
-    if isinstance(dimension, Categorical):
-        for index, choice in enumerate(dimension.choices):
-            if problem := value_problem(name, choice):
-                yield Fault((*path, "choices", index), problem)
-            if choice in dimension.choices[:index]:
-                yield Fault((*path, "choices", index), f"{choice!r} is there twice")
-        return
-    if SEARCHABLE[name].annotation not in (int, float):
-        yield Fault((*path, "type"), f"'{dimension.type}' for {name}, which is not a number; allowed: 'categorical'")
-        return
-    if dimension.type != wants:
-        yield Fault((*path, "type"), f"'{dimension.type}' for {name}; allowed: '{wants}', 'categorical'")
-        return
-    for end in ("low", "high"):
-        if problem := value_problem(name, getattr(dimension, end)):
-            yield Fault((*path, end), problem)
-    yield from _range_faults(path, dimension)
-
-
-def _range_faults(path: Path, dimension: IntRange | FloatRange) -> Iterator[Fault]:
-    low, high, step = dimension.low, dimension.high, dimension.step
-    if low > high:
-        yield Fault((*path, "low"), f"low {low} is above high {high}; low must not be above high")
-    if dimension.log and low <= 0:
-        yield Fault((*path, "low"), f"{low} with log: true; a logarithmic scale needs low above 0")
-    if dimension.log and step not in (None, 1):
-        yield Fault((*path, "step"), f"{step} with log: true; a logarithmic scale has no step: leave one of them out")
-    elif step is not None and low <= high and not _divides(step, high - low):
-        yield Fault((*path, "step"), f"{step} does not divide high - low = {high - low}")
-
-
-def _divides(step: float, span: float) -> bool:
-    return math.isclose(round(span / step) * step, span, rel_tol=1e-9, abs_tol=1e-12)
-
-
-def value_problem(name: str, value: Any) -> str:
-    """What is wrong with this value of this hyperparameter, '' where nothing is."""
-    try:
-        _ADAPTERS[name].validate_python(value)
-    except ValidationError as error:
-        return f"{value!r} for {name}: {error.errors()[0]['msg'][:1].lower()}{error.errors()[0]['msg'][1:]}"
-    return ""
-
-
-def _search_faults(space: SearchSpace) -> Iterator[Fault]:
-    for name in space.dimensions:
-        if name in space.fixed_values:
-            yield Fault(("fixed", name), f"{name} is searched as well; keep it in one of search and fixed")
-    if not space.dimensions and space.trials > 1 and not space.baselines:
-        yield Fault(("search",), f"nothing is searched, so all {space.trials} trials would be the same one")
-    grace = getattr(space.scheduler, "grace_epochs", 1)
-    if grace > space.epochs:
-        yield Fault(("scheduler", "grace_epochs"), f"{grace} is above epochs, {space.epochs}; nothing would be stopped")
-
-
-def _sampler_faults(space: SearchSpace) -> Iterator[Fault]:
-    if space.sampler.type == "cmaes":
-        for name, dimension in space.dimensions.items():
-            if dimension.type == "categorical":
-                yield Fault(("search", name, "type"), "'categorical' with sampler cmaes, which searches numbers only")
-    if space.sampler.type != "grid":
-        return
-    endless = [name for name, dimension in space.dimensions.items() if not values_of(dimension)]
-    for name in endless:
-        yield Fault(("search", name), "no step with sampler grid; a grid needs a step or choices in every dimension")
-    n_points = len(space.first_trials) if not endless else space.trials
-    if space.trials != n_points:
-        yield Fault(("trials",), f"{space.trials} with sampler grid, which has {n_points} points; allowed: {n_points}")
-
-
-def _baseline_faults(space: SearchSpace) -> Iterator[Fault]:
-    for index, values in enumerate(space.baselines):
-        for name, value in values.model_dump(exclude_none=True).items():
-            path: Path = ("baselines", index, name)
-            dimension = space.dimensions.get(name)
-            if dimension is None:
-                yield Fault(path, f"{name} is not searched; a baseline gives values of searched hyperparameters")
-            elif isinstance(dimension, Categorical) and value not in dimension.choices:
-                yield Fault(path, f"{value!r} is not a choice; allowed: {', '.join(map(repr, dimension.choices))}")
-            elif not isinstance(dimension, Categorical) and not dimension.low <= value <= dimension.high:
-                yield Fault(path, f"{value} is outside the search, {dimension.low} to {dimension.high}")
-    if len(space.baselines) > space.trials:
-        yield Fault(("baselines",), f"{len(space.baselines)} of them and {space.trials} trials; allow more trials")
 
 
 def json_schema() -> str:

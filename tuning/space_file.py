@@ -1,35 +1,49 @@
 """A space's YAML file and the command line's changes to it -> SearchSpace, or every fault at once."""
 
-import difflib
+import os
 import re
-from collections.abc import Iterable
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
-from tuning import space as space_module
+from tuning import space_rules
 from tuning.errors import SpaceError
-from tuning.space import METRICS, REFUSED_METRICS, SEARCHABLE, Fault, SearchSpace, faults_of
+from tuning.space import MOST_TRIALS, SEARCHABLE, SearchSpace, grid_size
+from tuning.space_rules import Fault, faults_of
+from tuning.space_words import nearest, printable, type_faults
 
-EXPECTED = {"model_type": "keys and values", "model_attributes_type": "keys and values", "list_type": "a list"}
+MOST_INTEGER = 2**63
 SPACES = Path(__file__).resolve().parent.parent / "search_spaces"
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML with the two traps closed: 1e-3 is a number, and a key that stands twice is an error."""
+    """YAML with its traps closed: 1e-3 is a number, a key is a word, and one that stands twice is an error."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
+        seen: set[str] = set()
         for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
-            if isinstance(key, list | dict) or key in seen:
-                raise yaml.MarkedYAMLError(problem=f"key {key!r} stands twice", problem_mark=key_node.start_mark)
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                continue
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, str) or key in seen:
+                problem = f"key {key!r} " + ("stands twice" if isinstance(key, str) else "is not a word")
+                raise yaml.MarkedYAMLError(problem=problem, problem_mark=key_node.start_mark)
             seen.add(key)
         return super().construct_mapping(node, deep)
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            value = super().construct_object(node, deep)  # type: ignore[no-untyped-call]
+        except (ValueError, OverflowError, AttributeError) as error:  # of Python's own int, float and date
+            problem = " ".join(str(error).split())
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark) from None
+        if isinstance(value, int) and abs(value) > MOST_INTEGER:
+            raise yaml.MarkedYAMLError(problem="a whole number beyond 64 bits", problem_mark=node.start_mark)
+        return value
 
 
 _Loader.add_implicit_resolver(  # type: ignore[no-untyped-call]
@@ -53,12 +67,12 @@ class _Document:
 
     path: Path
     content: Any
-    lines: dict[space_module.Path, int]
-    options: dict[space_module.Path, str] = field(default_factory=dict)
+    lines: dict[space_rules.Path, int]
+    options: dict[space_rules.Path, str] = field(default_factory=dict)
 
-    def where(self, path: space_module.Path) -> str:
+    def where(self, path: space_rules.Path) -> str:
         """'line 7  search.beta.low' or '--set beta=x', for the nearest key that is there."""
-        keys = ".".join(map(str, path))
+        keys = printable(".".join(map(str, path)))
         for length in range(len(path), 0, -1):
             if path[:length] in self.options:
                 return f"{self.options[path[:length]]} ({keys})"
@@ -88,68 +102,82 @@ def _validate(content: dict[str, Any]) -> tuple[SearchSpace | None, list[Fault]]
         space = SearchSpace.model_validate(content)
         return space, faults_of(space)
     except ValidationError as error:
-        faults = list(dict.fromkeys(_fault(item, content) for item in error.errors()))
+        faults = type_faults(error, content)
     try:
         rest = SearchSpace.model_validate(_without(content, faults))
     except ValidationError:
         return None, faults
-    return None, faults + [fault for fault in faults_of(rest) if fault.path not in (("search",), ("trials",))]
+    return None, faults + [fault for fault in faults_of(rest) if not _follows(fault, faults, rest)]
 
 
 def _without(content: dict[str, Any], faults: list[Fault]) -> dict[str, Any]:
     """The content without its faulty keys; what must be there and is not gets a value that breaks no rule."""
-    rest = deepcopy(content)
+    rest: dict[Any, Any] = deepcopy(content)
     for top, *below in (fault.path for fault in faults):
-        if below and isinstance(rest.get(top), dict):
+        if top == "baselines" and len(below) == 2:
+            rest[top][below[0]].pop(below[1], None)
+        elif top == "baselines" and below:
+            rest[top][below[0]] = {}
+        elif below and isinstance(rest.get(top), dict):
             rest[top].pop(below[0], None)
         else:
             rest.pop(top, None)
     for key in ("scheduler", "sampler"):
         if "type" not in (rest.get(key) or {"type": ""}):
             rest.pop(key)
-    return {"description": "-", "trials": 100_000, "epochs": 100_000, "search": {}, **rest}
+    return {"description": "-", "trials": MOST_TRIALS, "epochs": 100_000, "search": {}, **rest}
+
+
+def _follows(fault: Fault, faults: list[Fault], rest: SearchSpace) -> bool:
+    """Whether a rule is broken only because something faulty was set aside."""
+    faulty = {path[0] for path, _ in faults}
+    top, *below = fault.path
+    if fault.path in (("search",), ("trials",)):
+        return bool(faulty & {"search", "baselines", "trials"})
+    if top == "baselines":
+        is_searched = len(below) == 2 and below[1] in rest.dimensions
+        return not is_searched and bool(faulty & {"search", "baselines"})
+    return top == "scheduler" and top in faulty and below[0] not in rest.scheduler.model_fields_set
 
 
 def _find(name_or_path: str) -> Path:
     path = Path(name_or_path)
     if path.suffix in (".yaml", ".yml") or len(path.parts) != 1:
-        if not path.is_file():
+        if not os.path.isfile(path):  # Path's own raises for an overlong name
             raise SpaceError(f"--space {name_or_path}: no such file")
         return path
     names = sorted(found.stem for found in SPACES.glob("*.yaml"))
     if name_or_path not in names:
-        raise SpaceError(f"--space {name_or_path}: no such space{_nearest(name_or_path, names)}")
+        raise SpaceError(f"--space {name_or_path}: no such space{nearest(name_or_path, names)}")
     return SPACES / f"{name_or_path}.yaml"
-
-
-def _nearest(name: str, allowed: Iterable[str]) -> str:
-    """'; did you mean 'beta'? allowed: ...'"""
-    allowed = list(allowed)
-    close = difflib.get_close_matches(name, allowed, n=1)
-    hint = f"; did you mean '{close[0]}'?" if close else ";"
-    return f"{hint} allowed: {', '.join(allowed)}"
 
 
 def _read(path: Path) -> _Document:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_bytes().decode("utf-8-sig")
         content = yaml.load(text, _Loader)
         lines = _lines(yaml.compose(text, _Loader))
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f"line {mark.line + 1}: " if mark else ""
-        problem = getattr(error, "problem", None) or " ".join(str(error).split())
-        raise SpaceError(f"{path}: {line}not YAML: {problem}") from None
-    except (UnicodeDecodeError, OSError, RecursionError) as error:
-        raise SpaceError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
+        problem = getattr(error, "problem", None) or str(error)
+        raise SpaceError(f"{path}: {line}not YAML: {printable(' '.join(problem.split()))}") from None
+    except UnicodeDecodeError as error:
+        number = error.object.count(b"\n", 0, error.start) + 1
+        raise SpaceError(f"{path}: line {number}: not UTF-8: byte 0x{error.object[error.start]:02x}") from None
+    except RecursionError:
+        raise SpaceError(f"{path}: not YAML: nested too deeply, or an anchor holds itself") from None
+    except OSError as error:
+        raise SpaceError(f"{path}: cannot be read: {error.strerror}") from None
     if not isinstance(content, dict):
-        raise SpaceError(f"{path}: holds {type(content).__name__}, not keys and values; see search_spaces/quick.yaml")
+        found = {type(None): "is empty", list: "is a list"}.get(type(content), "is one value")
+        raise SpaceError(f"{path}: {found}, not keys and values; see search_spaces/quick.yaml")
     return _Document(path, content, lines)
 
 
-def _lines(node: yaml.Node | None, path: space_module.Path = ()) -> dict[space_module.Path, int]:
+def _lines(node: yaml.Node | None, path: space_rules.Path = ()) -> dict[space_rules.Path, int]:
     """The line of every key, by its path."""
-    lines: dict[space_module.Path, int] = {}
+    lines: dict[space_rules.Path, int] = {}
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             lines[(*path, key.value)] = key.start_mark.line + 1
@@ -169,9 +197,10 @@ def _apply(document: _Document, overrides: Overrides) -> None:
             _assign(document, (key,), value, f"--{key} {value}")
     for setting in overrides.settings:
         key, equals, text = setting.partition("=")
+        option = f"--set {printable(setting)}"
         if not equals or not key.strip():
-            raise SpaceError(f"--set {setting}: expected key=value, such as batch_size=256 or scheduler.type=none")
-        _set(document, key.strip(), _scalar(text, setting), f"--set {setting}")
+            raise SpaceError(f"{option}: expected key=value, such as batch_size=256 or scheduler.type=none")
+        _set(document, key.strip(), _scalar(text, option), option)
     _follow_grid(document, overrides)
 
 
@@ -183,15 +212,15 @@ def _follow_grid(document: _Document, overrides: Overrides) -> None:
         space = SearchSpace.model_validate(document.content)
     except ValidationError:
         return
-    if space.sampler.type == "grid" and (n_points := len(space.first_trials)):
-        document.content["trials"] = n_points
+    if space.sampler.type == "grid" and not faults_of(space.model_copy(update={"trials": grid_size(space.dimensions)})):
+        document.content["trials"] = grid_size(space.dimensions)
 
 
-def _scalar(text: str, setting: str) -> Any:
+def _scalar(text: str, option: str) -> Any:
     try:
         return yaml.load(text, _Loader)
-    except yaml.YAMLError:
-        raise SpaceError(f"--set {setting}: '{text}' is not a value") from None
+    except (yaml.YAMLError, RecursionError):
+        raise SpaceError(f"{option}: '{printable(text)}' is not a value") from None
 
 
 def _set(document: _Document, key: str, value: Any, option: str) -> None:
@@ -203,11 +232,13 @@ def _set(document: _Document, key: str, value: Any, option: str) -> None:
         keys = [*SEARCHABLE, "scheduler.type", "sampler.type"]
         if key in SearchSpace.model_fields:
             raise SpaceError(f"{option}: {key} is not a hyperparameter; {_instead(key)}")
-        raise SpaceError(f"{option}: no such hyperparameter{_nearest(key, keys)}")
-    for part in [document.content.get("search"), *(document.content.get("baselines") or [])]:
+        raise SpaceError(f"{option}: no such hyperparameter{nearest(key, keys)}")
+    baselines = document.content.get("baselines")
+    for part in [document.content.get("search"), *(baselines if isinstance(baselines, list) else [])]:
         if isinstance(part, dict):
             part.pop(key, None)
-    document.content["baselines"] = [part for part in document.content.get("baselines") or [] if part]
+    if isinstance(baselines, list):
+        document.content["baselines"] = [part for i, part in enumerate(baselines) if part and part not in baselines[:i]]
     _assign(document, ("fixed", key), value, option)
 
 
@@ -219,79 +250,15 @@ def _instead(key: str) -> str:
 
 def _assign(document: _Document, path: tuple[str, ...], value: Any, option: str) -> None:
     part = document.content
-    for key in path[:-1]:
+    for length, key in enumerate(path[:-1], start=1):
         if not isinstance(part.get(key), dict):
             part[key] = {}
+            document.options[path[:length]] = option
         part = part[key]
     if path[-1] == "type" and part.get("type") != value:
         part.clear()  # another type has other settings
     part[path[-1]] = value
     document.options[path] = option
-
-
-def _fault(item: Any, content: dict[str, Any]) -> Fault:
-    """One of pydantic's errors in our words."""
-    path = _path(item["loc"], content)
-    metric = item["input"] if path == ("metric",) else None
-    if isinstance(metric, str) and metric in REFUSED_METRICS:
-        allowed = ", ".join(METRICS)
-        return Fault(path, f"{metric} cannot rank trials: {REFUSED_METRICS[metric]}; allowed: {allowed}")
-    return Fault(path, _message(item, path, content))
-
-
-def _path(loc: tuple[str | int, ...], content: Any) -> space_module.Path:
-    """pydantic's location without the union tags, which are not keys of the file."""
-    path: list[str | int] = []
-    for position, part in enumerate(loc):
-        is_key = (isinstance(content, dict) and part in content) or (isinstance(content, list) and part != "")
-        if not is_key and position < len(loc) - 1:
-            continue
-        path.append(part)
-        content = content[part] if is_key and not isinstance(content, str) else None
-    return tuple(path)
-
-
-def _message(item: Any, path: space_module.Path, content: dict[str, Any]) -> str:
-    given, kind, context = item["input"], item["type"], item.get("ctx", {})
-    if kind == "extra_forbidden":
-        if path[-1] == "epochs":
-            return "epochs is the budget of the whole space; set it at the top level, or with --epochs"
-        return f"no such key{_nearest(str(path[-1]), _allowed(path[:-1], content))}"
-    if kind in ("missing", "union_tag_not_found"):
-        return "missing" if kind == "missing" else f"'type' is missing; allowed: {_types(path)}"
-    if kind == "union_tag_invalid":
-        tags = context["expected_tags"].replace("'", "").split(", ")
-        return f"type {context['tag']!r}{_nearest(str(context['tag']), tags)}"
-    if kind == "literal_error":
-        choices = [choice.strip("' ") for choice in re.split(r", | or ", context["expected"])]
-        return f"{given!r}{_nearest(str(given), choices)}"
-    shown = repr(given) if not isinstance(given, dict) else "keys and values"
-    if kind in EXPECTED:
-        return f"{shown}: expected {EXPECTED[kind]}"
-    return f"{shown}: {item['msg'][:1].lower()}{item['msg'][1:]}"
-
-
-def _types(path: space_module.Path) -> str:
-    union = {"scheduler": space_module.Scheduler, "sampler": space_module.Sampler}.get(
-        str(path[0]), space_module.Dimension
-    )
-    return ", ".join(get_args(model.model_fields["type"].annotation)[0] for model in get_args(get_args(union)[0]))
-
-
-def _allowed(path: space_module.Path, content: dict[str, Any]) -> list[str]:
-    """The keys that may stand at this place."""
-    if not path:
-        return list(SearchSpace.model_fields)
-    if path in (("search",), ("fixed",)) or path[0] == "baselines":
-        return list(SEARCHABLE)
-    union = {"scheduler": space_module.Scheduler, "sampler": space_module.Sampler}.get(
-        str(path[0]), space_module.Dimension
-    )
-    part: Any = content
-    for key in path:
-        part = part[key]
-    models = {get_args(model.model_fields["type"].annotation)[0]: model for model in get_args(get_args(union)[0])}
-    return list(models[part["type"]].model_fields)
 
 
 def _report(document: _Document, faults: list[Fault]) -> str:

@@ -20,7 +20,7 @@ from pyarrow import fs
 
 from tuning.errors import StorageError
 from tuning.ledger import LEDGER_FILE
-from vae.checkpoint import Files, LocalFiles
+from vae.files import Files, LocalFiles
 
 DEFAULT_STORAGE = "runs"
 MANIFEST_FILE = "manifest.json"

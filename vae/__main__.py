@@ -1,29 +1,26 @@
 """Train one model from the command line, without Ray: python -m vae --latent-size 2 --epochs 10 --dataset mnist."""
 
-import argparse
-import difflib
 import json
 import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
-from pydantic import ValidationError
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor
 
-from vae.checkpoint import LocalFiles
-from vae.config import HYPERPARAMETERS, TrialConfig
-from vae.data import AUTO, DATASETS, SplitName, default_data_dir, load, resolve
-from vae.errors import UserError
+from vae.config import TrialConfig
+from vae.data import DATASETS, SplitName, load, resolve
+from vae.errors import CheckpointError, UserError
+from vae.files import LocalFiles
 from vae.matmul import prefer_onednn
 from vae.metrics import EpochMetrics, best
+from vae.options import Options, parse
 from vae.pack import Pack
 from vae.training import Training
 
@@ -35,22 +32,10 @@ SPEED_PERIOD = 3600.0  # seconds of the past that the time left is told from; an
 ShowEpoch = Callable[[EpochMetrics], None]
 
 
-@dataclass(frozen=True)
-class Options:
-    """The command line, checked."""
-
-    config: TrialConfig
-    dataset: str
-    data_dir: Path
-    out: Path | None
-    threads: int
-    device: str
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code: 0 trained, 1 diverged, 2 a fault of the user's, 130 stopped by Ctrl-C."""
     try:
-        return _train(_options(arguments))
+        return _train(parse(arguments))
     except UserError as error:
         print(error, file=sys.stderr)
         return FAULT
@@ -69,8 +54,8 @@ def _train(options: Options) -> int:
     out = options.out or default_out(dataset, options.config)
     with _files_of("--out", out):
         training = _open(out, options.config, dataset, pack)
-        _say_where_it_starts(training, out)
         with StopRequest() as stop:
+            _say_where_it_starts(training, out)
             _run(training, out, stop)
         return _tell_the_end(training, out)
 
@@ -86,7 +71,10 @@ def _open(out: Path, config: TrialConfig, dataset: str, pack: Pack) -> Training:
     files, image_shape = LocalFiles(out), DATASETS[dataset].image_shape
     described = {"config": config.model_dump(), "dataset": dataset, "image_shape": list(image_shape)}
     _refuse_another(out, described)
-    training = Training(pack, config, dataset, image_shape, files)
+    try:
+        training = Training(pack, config, dataset, image_shape, files)
+    except CheckpointError as error:
+        raise UserError(f"--out {out}: {error}; choose another --out, or delete the folder") from None
     files.write(CONFIG_FILE, json.dumps(described, indent=2).encode())
     files.write(METRICS_FILE, "".join(map(_json_line, training.history)).encode())
     return training
@@ -130,7 +118,7 @@ def _refuse_another(out: Path, described: dict[str, Any]) -> None:
 
 
 def _differences(found: dict[str, Any], wanted: dict[str, Any]) -> str:
-    """ "latent_size 2, not 3" for each value that is not the same."""
+    """Each value that is not the same: "latent_size 2, not 3"."""
     before, now = ({"dataset": it["dataset"], **it["config"]} for it in (found, wanted))
     return ", ".join(
         f"{name} {before.get(name)}, not {now.get(name)}"
@@ -206,96 +194,15 @@ def _tell_the_end(training: Training, out: Path) -> int:
         print(f"Best epoch {reached.epoch} of {training.n_epochs}: {_numbers(reached)}, nats per image.")
         print(f"Figures: python -m report {shlex.quote(str(out))}")
     if training.history and not training.history[-1].is_finite:
-        print(f"Diverged in epoch {training.n_epochs}: a lower --learning-rate than "
-              f"{training.config.learning_rate:g} may help.", file=sys.stderr)  # fmt: skip
+        rate = training.config.learning_rate
+        print(
+            f"Diverged in epoch {training.n_epochs}: a lower --learning-rate than {rate:g} may help.", file=sys.stderr
+        )
         return DIVERGED
     if not training.is_done:
         print(f"Stopped after epoch {training.n_epochs}. The same command goes on from there.", file=sys.stderr)
         return INTERRUPTED
     return 0
-
-
-class _Parser(argparse.ArgumentParser):
-    """argparse, with its faults as a UserError of one line."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message}; --help lists what there is")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser("python -m vae", description=__doc__, allow_abbrev=False)
-    parser.add_argument("--dataset", default=AUTO, help=f"{AUTO}|{'|'.join(DATASETS)} (default {AUTO})")
-    parser.add_argument("--data-dir", type=Path, default=default_data_dir(), help="where MNIST is or goes")
-    parser.add_argument("--out", type=Path, help="folder of the model (default models/DATASET-latentN...)")
-    parser.add_argument("--threads", default="1", help="CPU threads (default 1; another number rounds differently)")
-    parser.add_argument("--device", default="auto", help="auto|cpu|cuda (default auto: cuda where there is one)")
-    hyperparameters = parser.add_argument_group("hyperparameters")
-    for name in HYPERPARAMETERS:
-        field = TrialConfig.model_fields[name]
-        about = f"{field.description} {allowed(name).capitalize()} (default {field.default}).".replace("%", "%%")
-        hyperparameters.add_argument(_flag(name), metavar="X", default=argparse.SUPPRESS, help=about)
-    return parser
-
-
-def _flag(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
-
-
-def allowed(name: str) -> str:
-    """What a hyperparameter may be, as its field says: "an integer of at least 1 and at most 3"."""
-    schema = TrialConfig.model_json_schema()["properties"][name]
-    if "enum" in schema:
-        return "one of " + ", ".join(schema["enum"])
-    kind = {"integer": "an integer", "number": "a number"}[schema["type"]]
-    low = f"above {schema['exclusiveMinimum']}" if "exclusiveMinimum" in schema else f"of at least {schema['minimum']}"
-    high = f"below {schema['exclusiveMaximum']}" if "exclusiveMaximum" in schema else f"at most {schema['maximum']}"
-    return f"{kind} {low} and {high}"
-
-
-def _options(arguments: Sequence[str] | None) -> Options:
-    given, unknown = _parser().parse_known_args(arguments)
-    faults = [_unknown(word) for word in unknown if word.startswith("-")] or list(map(_unknown, unknown))
-    named = {name: value for name, value in vars(given).items() if name in HYPERPARAMETERS}
-    faults += _config_faults(named)
-    faults += _other_faults(given)
-    if faults:
-        raise UserError("\n".join(faults))
-    config = TrialConfig.model_validate_strings(named)
-    return Options(config, given.dataset, given.data_dir, given.out, int(given.threads), _device(given.device))
-
-
-def _unknown(word: str) -> str:
-    flags = [_flag(name) for name in HYPERPARAMETERS] + ["--dataset", "--data-dir", "--out", "--threads", "--device"]
-    near = difflib.get_close_matches(word.partition("=")[0], flags, 1)
-    return f"{word}: no such flag" + (f"; did you mean {near[0]}?" if near else "; --help lists what there is")
-
-
-def _config_faults(named: dict[str, str]) -> list[str]:
-    try:
-        TrialConfig.model_validate_strings(named)
-    except ValidationError as error:
-        names = [str(fault["loc"][0]) for fault in error.errors()]
-        return [f"{_flag(name)} {named[name]}: must be {allowed(name)}" for name in names]
-    return []
-
-
-def _other_faults(given: argparse.Namespace) -> list[str]:
-    faults = []
-    if given.dataset not in (AUTO, *DATASETS):
-        faults.append(f"--dataset {given.dataset}: no such dataset; allowed: {', '.join([AUTO, *DATASETS])}")
-    if not (given.threads.isdecimal() and 1 <= int(given.threads) <= 1024):
-        faults.append(f"--threads {given.threads}: must be an integer from 1 to 1024")
-    if given.device not in ("auto", "cpu", "cuda"):
-        faults.append(f"--device {given.device}: must be one of auto, cpu, cuda")
-    elif given.device == "cuda" and not torch.cuda.is_available():
-        faults.append("--device cuda: torch sees no CUDA device here; use --device cpu")
-    return faults
-
-
-def _device(name: str) -> str:
-    if name != "auto":
-        return name
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 if __name__ == "__main__":

@@ -5,11 +5,10 @@ so either can be read alone. safetensors holds tensors and text only; nothing is
 """
 
 import json
-import os
 import struct
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import safetensors
 import safetensors.torch
@@ -18,6 +17,7 @@ from torch import Tensor
 
 from vae.config import TrialConfig
 from vae.errors import CheckpointError
+from vae.files import LocalFiles
 from vae.metrics import EpochMetrics
 from vae.model import Vae, initial_weights
 from vae.optim import AdamState
@@ -62,39 +62,6 @@ class Description:
             "epoch": str(self.epoch),
             "history": json.dumps([asdict(metrics) for metrics in self.history]),
         }
-
-
-class Files(Protocol):
-    """A trial's folder, wherever it is."""
-
-    def read(self, name: str) -> bytes | None:
-        """The file's bytes, None where there is no such file."""
-
-    def write(self, name: str, content: bytes) -> None:
-        """Whole or not at all: a reader sees the old file or the new one."""
-
-
-@dataclass(frozen=True)
-class LocalFiles:
-    """A folder on this machine, or one that every machine mounts."""
-
-    folder: Path
-
-    def read(self, name: str) -> bytes | None:
-        try:
-            return (self.folder / name).read_bytes()
-        except FileNotFoundError:
-            return None
-
-    def write(self, name: str, content: bytes) -> None:
-        path = self.folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            beside.write_bytes(content)
-            beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)
 
 
 def pack_model(weights: dict[str, Tensor], description: Description) -> bytes:

@@ -44,7 +44,7 @@ def evaluate(model: Vae, pixels: Tensor) -> Evaluation:
     latent_size = model.mean.weight.shape[-2]
     noise = evaluation_noise(len(pixels), latent_size).to(model.mean.weight)
     distortion, rate = mean_distortion_and_rate(model, pixels, noise).tolist()
-    posteriors = [model.encode(as_float(batch, noise.dtype)) for batch in pixels.split(EVALUATION_BATCH)]
+    posteriors = [model.encode(as_float(batch, noise.dtype)) for batch in torch.split(pixels, EVALUATION_BATCH)]
     kl = torch.cat([objective.kl_per_dimension(posterior) for posterior in posteriors])
     means = torch.cat([posterior.mean for posterior in posteriors])
     return Evaluation(

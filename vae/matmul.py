@@ -14,7 +14,7 @@ def prefer_onednn() -> bool:
     128 x 784 x 400, one thread of an AMD EPYC, 2026-11-21). So it is tried once against float64.
     """
     matmul = getattr(torch.backends.mkldnn, "matmul", None)
-    if matmul is None or not torch.backends.mkldnn.is_available():
+    if matmul is None or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
     matmul.fp32_precision = "bf16"
     if _products_are_float32():

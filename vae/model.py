@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -71,7 +72,8 @@ class Vae(nn.Module):
     def decode(self, z: Tensor) -> Tensor:  # [*lead, B, L] -> logits [*lead, B, D]
         for layer in self.decoder:
             z = self.activation(layer(z))
-        return self.logits(z)
+        logits: Tensor = self.logits(z)
+        return logits
 
     def forward(self, x: Tensor, noise: Tensor) -> tuple[Posterior, Tensor]:
         """The posterior, and the logits of one z sampled from it: z = mean + std * noise."""
@@ -81,7 +83,7 @@ class Vae(nn.Module):
 
 
 def _layers(widths: list[int], lead: Lead) -> list[Linear]:
-    return [Linear(n_in, n_out, lead) for n_in, n_out in zip(widths, widths[1:], strict=False)]
+    return [Linear(n_in, n_out, lead) for n_in, n_out in pairwise(widths)]
 
 
 def initial_weights(n_pixels: int, config: TrialConfig) -> dict[str, Tensor]:

@@ -100,7 +100,7 @@ class Pack:
             posterior, logits = slot.model(x, noise[start : start + len(visited)])
             distortion = objective.distortion(logits, x)
             rate = objective.rate(posterior)
-            objective.weighted_loss(distortion, rate, config.beta).mean(-1).backward()
+            objective.weighted_loss(distortion, rate, config.beta).mean(-1).backward()  # type: ignore[no-untyped-call]
             slot.adam.step()
             total += torch.stack([distortion, rate], -1).detach().sum(0, dtype=torch.float64)
         return total / n_images

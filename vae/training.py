@@ -7,17 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vae.checkpoint import (
-    CHECKPOINT_FILE,
-    MODEL_FILE,
-    Description,
-    Files,
-    pack_checkpoint,
-    pack_model,
-    unpack_checkpoint,
-)
+from vae.checkpoint import CHECKPOINT_FILE, MODEL_FILE, Description, pack_checkpoint, pack_model, unpack_checkpoint
 from vae.config import TrialConfig
 from vae.errors import CheckpointError
+from vae.files import Files
 from vae.metrics import EpochMetrics, best
 from vae.model import as_float
 from vae.pack import Pack
@@ -51,6 +44,7 @@ class Training:
         self.history: list[EpochMetrics] = []
         self.checkpoint_epoch = 0  # the epoch that a crash now would go back to
         self._saved_at = time.monotonic()
+        self._is_between_epochs = True
         self._join()
 
     def _join(self) -> None:
@@ -81,8 +75,10 @@ class Training:
 
     def next_epoch(self) -> EpochMetrics:
         """Train one epoch. What it found is on disk when this returns, if it is the best so far."""
+        self._is_between_epochs = False
         metrics = self.pack.epoch()
         self.history.append(metrics)
+        self._is_between_epochs = True
         if best(self.history) is metrics:
             self.files.write(MODEL_FILE, pack_model(self.pack.weights(), self._description()))
         if metrics.is_finite and (self.is_done or time.monotonic() - self._saved_at > CHECKPOINT_SECONDS):
@@ -90,8 +86,8 @@ class Training:
         return metrics
 
     def save(self) -> None:
-        """Write the checkpoint to train on from, unless it is there already."""
-        if self.checkpoint_epoch < self.n_epochs and self.history[-1].is_finite:
+        """Write the checkpoint to train on from, unless it is there already or an epoch broke off half way."""
+        if self._is_between_epochs and self.checkpoint_epoch < self.n_epochs and self.history[-1].is_finite:
             self.files.write(CHECKPOINT_FILE, pack_checkpoint(self.pack.state(), self._description()))
             self.checkpoint_epoch, self._saved_at = self.n_epochs, time.monotonic()
 

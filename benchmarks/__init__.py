@@ -1,0 +1,1 @@
+"""Measurements: each prints its hardware, its versions and its date beside its numbers."""
