@@ -55,7 +55,7 @@ def trained(folder: Path, digits: dict[str, Images], configs: list[dict[str, Any
         training = Training(pack, one.config, "digits", (8, 8), LocalFiles(folder / one.folder))
         while not training.is_done:
             one.history.append(training.next_epoch())
-        pack.leave()
+        training.leave()
         records.append(one)
     return sweep(folder, records)
 

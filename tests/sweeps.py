@@ -66,8 +66,7 @@ class Process:
 
     def __init__(self, command: list[str], cwd: Path, environment: Mapping[str, str] | None = None) -> None:
         inherited = {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
-        self._stdout = tempfile.TemporaryFile("w+")
-        self._stderr = tempfile.TemporaryFile("w+")
+        self._stdout, self._stderr = (tempfile.TemporaryFile() for _ in range(2))  # noqa: SIM115 - closed in __exit__
         self._began = time.monotonic()
         self._process = subprocess.Popen(
             command,

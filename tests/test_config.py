@@ -62,7 +62,7 @@ def test_a_config_cannot_change_once_it_is_made() -> None:
 
 
 def test_every_hyperparameter_says_what_it_means_and_has_a_default() -> None:
-    assert set(HYPERPARAMETERS) == {*RANGES, "activation"}
+    assert set(HYPERPARAMETERS) == {*RANGES, "activation", "precision"}
     for name in HYPERPARAMETERS:
         field = TrialConfig.model_fields[name]
         assert field.description, name

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.distributions import Bernoulli, Normal, kl_divergence
 
 from vae import pack as pack_module
+from vae import step as step_module
 from vae.checkpoint import TrialState
 from vae.config import TrialConfig
 from vae.data import Images, SplitName, load
@@ -35,7 +36,7 @@ def timeless(metrics: EpochMetrics) -> EpochMetrics:
 def run(config: TrialConfig, n_epochs: int, n_images: int = 11) -> tuple[list[EpochMetrics], dict[str, Tensor]]:
     pack = Pack(images(n_images), images(3, seed=1))
     pack.join(config)
-    return [timeless(pack.epoch()) for _ in range(n_epochs)], pack.weights()
+    return [timeless(pack.epoch([0])[0]) for _ in range(n_epochs)], pack.weights(0)
 
 
 class Textbook(nn.Module):
@@ -96,7 +97,7 @@ def test_an_epochs_numbers_are_those_of_a_plain_loop_in_torch(batch_size: int) -
     pack = Pack(train, validation, dtype=torch.float64)
     pack.join(config)
     for epoch, expected in enumerate(textbook_training(train, validation, config, 4), start=1):
-        metrics = pack.epoch()
+        metrics = pack.epoch([0])[0]
         found = [metrics.train_distortion, metrics.train_rate, metrics.val_distortion, metrics.val_rate]
         assert found == pytest.approx(expected, rel=1e-10)
         assert metrics.epoch == epoch
@@ -130,10 +131,10 @@ def test_a_slot_that_another_trial_left_is_as_good_as_new() -> None:
     alone, _ = run(TINY, 3)
     pack = Pack(images(11), images(3, seed=1))
     pack.join(TINY.model_copy(update={"seed": 1, "hidden_units": 9, "latent_size": 4, "batch_size": 3}))
-    pack.epoch()
-    pack.leave()
+    pack.epoch([0])[0]
+    pack.leave(0)
     pack.join(TINY)
-    assert [timeless(pack.epoch()) for _ in range(3)] == alone
+    assert [timeless(pack.epoch([0])[0]) for _ in range(3)] == alone
 
 
 @pytest.mark.parametrize("stop", [0, 1, 3])
@@ -141,32 +142,32 @@ def test_a_trial_that_moves_to_another_pack_goes_on_bit_equal(stop: int) -> None
     straight, weights = run(TINY, 5)
     first = Pack(images(11), images(3, seed=1))
     first.join(TINY)
-    before = [timeless(first.epoch()) for _ in range(stop)]
+    before = [timeless(first.epoch([0])[0]) for _ in range(stop)]
     second = Pack(images(11), images(3, seed=1))
-    second.join(TINY, first.state())
-    assert before + [timeless(second.epoch()) for _ in range(5 - stop)] == straight
-    assert all(torch.equal(weights[name], weight) for name, weight in second.weights().items())
+    second.join(TINY, first.state(0))
+    assert before + [timeless(second.epoch([0])[0]) for _ in range(5 - stop)] == straight
+    assert all(torch.equal(weights[name], weight) for name, weight in second.weights(0).items())
 
 
 def test_a_state_and_weights_once_taken_do_not_move_with_the_training() -> None:
     pack = Pack(images(11), images(3, seed=1))
     pack.join(TINY)
-    pack.epoch()
-    state, weights = pack.state(), pack.weights()
+    pack.epoch([0])[0]
+    state, weights = pack.state(0), pack.weights(0)
     kept = {name: weight.clone() for name, weight in weights.items()}
-    pack.epoch()
+    pack.epoch([0])[0]
     assert (state.epoch, state.adam.step) == (1, 3)  # 11 images in batches of 4
     for name in kept:
         assert torch.equal(state.weights[name], kept[name])
         assert torch.equal(weights[name], kept[name])
-        assert not torch.equal(pack.weights()[name], kept[name])
+        assert not torch.equal(pack.weights(0)[name], kept[name])
 
 
 def test_the_state_a_trial_joins_with_is_not_changed_by_its_training() -> None:
     state = TrialState.initial(6, TINY)
     pack = Pack(images(11), images(3, seed=1))
     pack.join(TINY, state)
-    pack.epoch()
+    pack.epoch([0])[0]
     start = initial_weights(6, TINY)
     assert (state.epoch, state.adam.step) == (0, 0)
     assert all(torch.equal(state.weights[name], start[name]) for name in start)
@@ -181,14 +182,14 @@ def test_every_image_is_visited_once_in_an_epoch(n_images: int, batch_size: int,
     pack = Pack(train, images(2, 2))
     pack.join(TINY.model_copy(update={"batch_size": batch_size}))
     for _ in range(epoch - 1):
-        pack.epoch()
+        pack.epoch([0])[0]
     seen: list[Tensor] = []
-    distortion = pack_module.objective.distortion
+    distortion = step_module.objective.distortion
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pack, "validation", pack.validation[:0])  # so that only training is recorded
-        patch.setattr(pack_module.objective, "distortion", lambda logits, x: (seen.append(x), distortion(logits, x))[1])
+        patch.setattr(step_module.objective, "distortion", lambda logits, x: (seen.append(x), distortion(logits, x))[1])
         patch.setattr(pack_module, "mean_distortion_and_rate", lambda *_: torch.zeros(2))
-        pack.epoch()
+        pack.epoch([0])[0]
     sizes = [len(x) for x in seen]
     assert sizes == [batch_size] * (n_images // batch_size) + [n_images % batch_size] * (n_images % batch_size > 0)
     assert sorted((torch.cat(seen)[:, 0] * 255).round().int().tolist()) == list(range(n_images))
@@ -217,7 +218,7 @@ def test_digits_are_learned(digits: dict[str, Images]) -> None:
     constant = -(x * p.log() + (1 - x) * (1 - p).log()).sum(1).mean().item()
     pack = Pack(train, validation)
     pack.join(TrialConfig(latent_size=8, hidden_units=128, batch_size=64, learning_rate=3e-3))
-    elbos = [pack.epoch().val_elbo for _ in range(30)]
+    elbos = [pack.epoch([0])[0].val_elbo for _ in range(30)]
     assert max(elbos) > -constant + 1
 
 
@@ -228,7 +229,7 @@ def test_a_gpu_gives_what_the_cpu_gives() -> None:
     for device in ("cpu", "cuda"):
         pack = Pack(images(50), images(20, seed=1), device, torch.float64)
         pack.join(TINY)
-        rows.append([pack.epoch() for _ in range(3)][-1])
+        rows.append([pack.epoch([0])[0] for _ in range(3)][-1])
     assert rows[1].val_elbo == pytest.approx(rows[0].val_elbo, rel=1e-9)
     assert rows[1].train_loss == pytest.approx(rows[0].train_loss, rel=1e-9)
 
@@ -241,8 +242,8 @@ def test_the_gate_the_textbook_vae_on_mnist_reaches_the_known_elbo(data_dir: Pat
     train, validation, test = (torch.from_numpy(load("mnist", data_dir, split).pixels) for split in splits)
     pack = Pack(torch.cat([train, validation]), validation)
     pack.join(TrialConfig(latent_size=20, hidden_units=400, learning_rate=1e-3, batch_size=128, beta=1.0))
-    pack.epoch()
-    assert 122 < -evaluate(pack.model, test).elbo < 132
+    pack.epoch([0])[0]
+    assert 122 < -evaluate(pack.model(0), test).elbo < 132
     for _ in range(9):
-        pack.epoch()
-    assert 103.5 < -evaluate(pack.model, test).elbo < 107.5
+        pack.epoch([0])[0]
+    assert 103.5 < -evaluate(pack.model(0), test).elbo < 107.5

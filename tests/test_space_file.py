@@ -3,13 +3,14 @@ import re
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tuning.errors import SpaceError
-from tuning.search import make_sampler
+from tuning.search import distribution, make_sampler
 from tuning.space import SEARCHABLE, SearchSpace
 from tuning.space_file import SPACES, Overrides, list_spaces, load_space
 from vae.config import TrialConfig
@@ -32,7 +33,7 @@ sampler: {type: tpe, startup_trials: 10}
 baselines:
   - {latent_size: 20, beta: 1.0}
 """
-ALLOWED_HYPERPARAMETERS = "latent_size, hidden_units, hidden_layers, activation, learning_rate, beta, batch_size, seed"
+ALLOWED_HYPERPARAMETERS = ", ".join(SEARCHABLE)
 LATENT = "latent_size: {type: int, low: 2, high: 64, log: true}"
 UNITS = "hidden_units: {type: int, low: 64, high: 512, step: 64}"
 BETA = "beta: {type: float, low: 0.25, high: 4.0, log: true}"
@@ -509,6 +510,16 @@ def test_what_only_follows_from_another_fault_is_not_told(file: Path) -> None:
     assert "above epochs" not in refusal(file, text)
 
 
+def test_one_faulty_baseline_does_not_hide_the_others(file: Path) -> None:
+    text = BASE + "  - {bta: 3}\n  - {beta: 9.0}\n  - {batch_size: 3}\n"
+    lines = [line.split(": ")[0] for line in refusal(file, text).splitlines()[1:]]
+    assert lines == [
+        "  line 17, baselines.1.bta",
+        "  line 18, baselines.2.beta",
+        "  line 19, baselines.3.batch_size",
+    ]
+
+
 def test_a_grid_says_how_many_trials_it_has(file: Path) -> None:
     grid = "description: x\ntrials: 7\nepochs: 3\nsearch:\n  latent_size: {type: int, low: 1, high: 6}\n"
     grid += "sampler: {type: grid}\n"
@@ -586,7 +597,7 @@ def test_set_changes_what_is_fixed_and_what_is_the_default(file: Path) -> None:
 
 
 def test_a_dotted_key_changes_one_setting(file: Path) -> None:
-    space = load(file, BASE, settings=["search.beta.high=8", "scheduler.reduction_factor=4", "metric=val_elbo"][:2])
+    space = load(file, BASE, settings=["search.beta.high=8", "scheduler.reduction_factor=4"])
     beta, asha = space.dimensions["beta"], space.scheduler
     assert beta.type == "float"
     assert (beta.low, beta.high, beta.log) == (0.25, 8.0, True)
@@ -620,16 +631,6 @@ def test_a_part_that_the_file_does_not_have_can_be_set(file: Path) -> None:
 def test_trials_epochs_and_dataset_are_taken_from_the_command_line(file: Path) -> None:
     space = load(file, BASE, trials=200, epochs=40, dataset="mnist")
     assert (space.trials, space.epochs, space.dataset) == (200, 40, "mnist")
-
-
-GRID_SETTINGS = [
-    "search.latent_size.type=int",
-    "search.latent_size.low=2",
-    "search.latent_size.high=4",
-    "hidden_units=128",
-    "beta=1",
-    "sampler.type=grid",
-]
 
 
 def test_a_grid_made_on_the_command_line_sets_the_number_of_trials(file: Path) -> None:
@@ -881,10 +882,6 @@ DIMENSIONS = st.fixed_dictionaries(
 def test_every_sampler_proposes_trials_of_the_space(
     file: Path, search: dict[str, Any], sampler: str, seed: int
 ) -> None:
-    import optuna
-
-    from tuning.search import distribution
-
     content = {"description": "x", "trials": 1, "epochs": 3, "search": search, "sampler": {"type": sampler}}
     if sampler in ("tpe", "gp", "cmaes"):
         content["sampler"] = {"type": sampler, "startup_trials": 2}

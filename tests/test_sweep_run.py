@@ -18,8 +18,6 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 from PIL import Image
-
-import sweep
 from sweeps import (
     Ended,
     FinishedSweep,
@@ -35,6 +33,8 @@ from sweeps import (
     start,
     succeed,
 )
+
+import sweep
 from vae.checkpoint import load_model
 from vae.config import TrialConfig
 from vae.data import Images

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-
 from sweeps import FinishedSweep, Process, leaderboard, metrics
 
 SCALARS = {

@@ -1,7 +1,7 @@
 """vae/training.py."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,8 +45,8 @@ class Scripted(Pack):
 
     script: Iterator[float] = iter(())
 
-    def epoch(self) -> EpochMetrics:
-        return replace(super().epoch(), val_elbo=next(self.script))
+    def epoch(self, slots: Iterable[int]) -> dict[int, EpochMetrics]:
+        return {slot: replace(metrics, val_elbo=next(self.script)) for slot, metrics in super().epoch(slots).items()}
 
 
 @pytest.fixture
@@ -122,7 +122,7 @@ def test_the_model_file_holds_the_best_epochs_weights_and_not_the_lasts(scripted
     by_epoch: list[dict[str, Tensor]] = []
     while not training.is_done:
         training.next_epoch()
-        by_epoch.append(scripted.weights())
+        by_epoch.append(scripted.weights(0))
     model, description = load_model(tmp_path)
     assert equal(dict(model.state_dict()), by_epoch[1])  # the earliest of equals
     assert not equal(dict(model.state_dict()), by_epoch[-1])
@@ -173,7 +173,7 @@ def test_a_diverged_trial_is_done_and_keeps_its_best(scripted: Scripted, bad: fl
     training = start(scripted, files)
     training.next_epoch()
     training.next_epoch()
-    best_weights = scripted.weights()
+    best_weights = scripted.weights(0)
     assert not training.is_done
     training.next_epoch()
     training.save()
@@ -244,9 +244,9 @@ def test_saving_twice_writes_once(pack: Pack) -> None:
 def test_a_preview_shows_the_first_validation_images_and_changes_nothing(pack: Pack) -> None:
     training = start(pack, InMemory())
     training.next_epoch()
-    before = pack.weights()
+    before = pack.weights(0)
     preview, again = training.preview(), training.preview()
-    assert equal(before, pack.weights())
+    assert equal(before, pack.weights(0))
     for name in ("inputs", "reconstructions", "samples"):
         grids = getattr(preview, name)
         assert (grids.shape, grids.dtype) == ((PREVIEW_IMAGES, 8, 8), np.uint8)
@@ -259,6 +259,6 @@ def test_a_preview_reconstructs_from_the_posterior_mean(pack: Pack) -> None:
     training.next_epoch()
     with torch.no_grad():
         x = pack.validation[:PREVIEW_IMAGES].float() / 255
-        expected = pack.model.decode(pack.model.encode(x).mean).sigmoid() * 255
+        expected = pack.model(0).decode(pack.model(0).encode(x).mean).sigmoid() * 255
     found = torch.from_numpy(training.preview().reconstructions).reshape(PREVIEW_IMAGES, 64)
     assert (found - expected).abs().max() <= 0.5001

@@ -211,7 +211,7 @@ def _probe_on(node: Node, marker: Path) -> Any:
     return _probe.options(num_cpus=0, scheduling_strategy=affinity).remote(str(marker), node.node_id)
 
 
-@ray.remote
+@ray.remote  # type: ignore[untyped-decorator]
 def _probe(marker: str, node_id: str) -> bool:
     """Read what the driver wrote and write beside it, on the node that is asked."""
     path = Path(marker)

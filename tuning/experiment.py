@@ -6,7 +6,8 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,8 @@ class Sweep(Callback):  # type: ignore[misc]
             record = TrialRecord(f"{number:04d}", params, self._plan.space.config(params, self._plan.seed))
             self._ledger.proposed(record)
             self.records[record.trial_id] = record
-        return {"trial_id": record.trial_id, "config": record.config.model_dump()}
+        n_known = len(record.history)
+        return {"trial_id": record.trial_id, "config": record.config.model_dump(), "n_known": n_known}
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         record = self._record(trial)
@@ -209,12 +211,24 @@ def _fit(
             verbose=0,
         ),
     )
-    before = signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGUSR1))
     try:
-        tuner.fit()
+        with _stoppable():
+            tuner.fit()
     finally:
-        signal.signal(signal.SIGTERM, before)
         shutil.rmtree(own, ignore_errors=True)
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """SIGTERM stops the sweep as Ctrl-C does, and both do afterwards what they did before: Tune leaves a
+    handler of Ctrl-C behind that would swallow the next one."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class _Silent(ProgressReporter):  # type: ignore[misc]

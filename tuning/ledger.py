@@ -12,8 +12,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from tuning.errors import StorageError
 from tuning.records import TrialRecord
 from vae.config import TrialConfig
@@ -22,6 +20,7 @@ from vae.metrics import EpochMetrics
 LEDGER_FILE = "ledger.jsonl"
 METRICS_FILE = "metrics.jsonl"
 CONFIG_FILE = "config.json"
+FINAL_STATES = ("complete", "pruned", "failed")
 
 
 class Ledger:
@@ -82,7 +81,7 @@ def read_trials(folder: Path) -> list[TrialRecord]:
     for number, event in _lines(path):
         try:
             _replay(records, event)
-        except (KeyError, TypeError, ValidationError) as error:
+        except (KeyError, TypeError, ValueError) as error:  # pydantic's ValidationError is a ValueError
             reason = " ".join(str(error).split())[:120]
             raise StorageError(f"{path}: line {number} is not one of its events ({reason})") from None
     for record in records.values():
@@ -95,6 +94,8 @@ def _replay(records: dict[str, TrialRecord], event: dict[str, Any]) -> None:
     if event["event"] == "proposed":
         records[trial_id] = TrialRecord(trial_id, event["params"], TrialConfig(**event["config"]))
     elif event["event"] == "finished":
+        if event["state"] not in FINAL_STATES:
+            raise ValueError(f"state {event['state']}")
         records[trial_id].state = event["state"]
         records[trial_id].error = event["error"]
 
@@ -105,6 +106,7 @@ def _read_history(path: Path) -> list[EpochMetrics]:
     for number, line in _lines(path):
         try:
             metrics = EpochMetrics(**line)
+            sum(metrics.as_dict().values())  # numbers, all of them
         except TypeError:
             raise StorageError(f"{path}: line {number} is not an epoch's metrics") from None
         if metrics.epoch == len(history) + 1:

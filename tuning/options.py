@@ -32,7 +32,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         raise SpaceError("give one of --space NAME, --resume NAME, --report NAME, --list-spaces")
     if options.resume:
         for name in NOT_WITH_RESUME:
-            if getattr(options, name) not in (None, [], False):
+            if getattr(options, name) not in (None, []) and getattr(options, name) is not False:  # --seed 0 is given
                 flag = "set" if name == "settings" else name.replace("_", "-")
                 raise SpaceError(f"--{flag} with --resume: a resumed sweep keeps what it was started with")
     return options
@@ -53,13 +53,13 @@ def overrides(options: argparse.Namespace) -> Overrides:
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser("sweep.py", description="Sweep the hyperparameters of variational auto-encoders.")
     what = parser.add_argument_group("what to do, one of")
-    what.add_argument("--space", metavar="NAME|PATH", help="run the study search_spaces/NAME.yaml, or this file")
-    what.add_argument("--resume", metavar="NAME", help="go on with a sweep, or with more --trials")
-    what.add_argument("--report", metavar="NAME", help="rebuild the report of a sweep from its checkpoints")
+    what.add_argument("--space", type=_word, metavar="NAME|PATH", help="run the study search_spaces/NAME.yaml, or this file")
+    what.add_argument("--resume", type=_word, metavar="NAME", help="go on with a sweep, or with more --trials")
+    what.add_argument("--report", type=_word, metavar="NAME", help="rebuild the report of a sweep from its checkpoints")
     what.add_argument("--list-spaces", action="store_true", help="the studies in search_spaces/")
     what.add_argument("--dry-run", action="store_true", help="with --space: what would run and cost; starts nothing")
     study = parser.add_argument_group("the study")
-    study.add_argument("--name", help="the sweep's folder; default: the space's name and the time")
+    study.add_argument("--name", type=_word, help="the sweep's folder; default: the space's name and the time")
     study.add_argument("--trials", type=_whole(1), metavar="N", help="configurations to try")
     study.add_argument("--epochs", type=_whole(1), metavar="N", help="epochs per trial, at the most")
     study.add_argument("--dataset", metavar="NAME", help="auto, mnist or digits")
@@ -74,10 +74,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     where = parser.add_argument_group("where")
     where.add_argument("--data-dir", type=Path, default=default_data_dir(), help="default: VAE_DATA_DIR, or data/")
-    where.add_argument("--storage", help=f"folder or bucket of sweeps; default: {DEFAULT_STORAGE}/")
+    where.add_argument("--storage", type=_word, help=f"folder or bucket of sweeps; default: {DEFAULT_STORAGE}/")
     where.add_argument("--top-k", type=_whole(0), default=3, metavar="K", help="best trials in the report; default 3")
     machines = parser.add_argument_group("the machines")
-    machines.add_argument("--address", help="join a Ray cluster: auto, or host:port; default: this machine alone")
+    machines.add_argument("--address", type=_word, help="join a Ray cluster: auto, or host:port; default: this machine alone")
     machines.add_argument("--cpus-per-trial", type=_whole(1), default=1, metavar="N", help="default 1")
     machines.add_argument("--gpus-per-trial", type=_share, metavar="X", help="default: a share of a GPU where any is")
     machines.add_argument("--max-concurrent", type=_whole(1), metavar="N", help="trials at a time; default: what fits")
@@ -93,6 +93,13 @@ def _whole(least: int) -> Callable[[str], int]:
         return int(text)
 
     return parse_whole
+
+
+def _word(text: str) -> str:
+    """Nothing is what an unset variable of a script gives; the default is then not what was meant."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError(f"'{text}'; allowed: anything but nothing")
+    return text
 
 
 def _share(text: str) -> float:

@@ -11,7 +11,7 @@ import numpy as np
 
 from tuning.errors import SpaceError
 from tuning.progress import duration
-from tuning.space import Categorical, SearchSpace
+from tuning.space import MOST_TRIALS, Categorical, SearchSpace
 from vae import data
 from vae.config import TrialConfig
 
@@ -77,6 +77,8 @@ def extended(plan: Plan, trials: int | None, n_known: int) -> Plan:
         raise SpaceError(f"--trials {trials}: sweep {plan.name} is a grid of {plan.space.trials} points")
     if trials < max(1, n_known):
         raise SpaceError(f"--trials {trials}: sweep {plan.name} has {n_known} already; allowed: {n_known} or more")
+    if trials > MOST_TRIALS:
+        raise SpaceError(f"--trials {trials}: allowed: at most {MOST_TRIALS:,}")
     return replace(plan, space=plan.space.model_copy(update={"trials": trials}))
 
 
@@ -118,8 +120,8 @@ def _epoch_seconds(plan: Plan, config: TrialConfig) -> float:
     n_images = min(config.batch_size * TIMED_STEPS, data.DATASETS[plan.dataset].n_images["train"])
     pixels = torch.randint(0, 256, (n_images, plan.n_pixels), dtype=torch.uint8)
     pack = Pack(pixels, pixels[: n_images // 10])
-    pack.join(config)
-    pack.epoch()
+    slot = pack.join(config)
+    pack.epoch([slot])
     started = time.perf_counter()
-    pack.epoch()
+    pack.epoch([slot])
     return (time.perf_counter() - started) * data.DATASETS[plan.dataset].n_images["train"] / n_images

@@ -116,4 +116,4 @@ def leaderboard_csv(trials: Sequence[TrialRecord]) -> bytes:
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(leaderboard(trials))
-    return text.getvalue().encode()
+    return text.getvalue().encode(errors="backslashreplace")

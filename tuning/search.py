@@ -198,6 +198,11 @@ class _Remembers:
         self._reached[trial.config["trial_id"]] = result["epoch"]
         return str(super().on_trial_result(tune_controller, trial, result))  # type: ignore[misc]
 
+    def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
+        """A diverged trial is no mark to measure others by: an infinite value would shift the percentiles."""
+        if math.isfinite(result["val_elbo"]):
+            super().on_trial_complete(tune_controller, trial, result)  # type: ignore[misc]
+
 
 class _PastTrial:
     """All that a scheduler looks at in a trial that has ended."""

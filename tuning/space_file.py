@@ -123,7 +123,7 @@ def _without(content: dict[str, Any], faults: list[Fault]) -> dict[str, Any]:
         else:
             rest.pop(top, None)
     for key in ("scheduler", "sampler"):
-        if "type" not in (rest.get(key) or {"type": ""}):
+        if isinstance(rest.get(key), dict) and "type" not in rest[key]:
             rest.pop(key)
     return {"description": "-", "trials": MOST_TRIALS, "epochs": 100_000, "search": {}, **rest}
 
@@ -135,8 +135,9 @@ def _follows(fault: Fault, faults: list[Fault], rest: SearchSpace) -> bool:
     if fault.path in (("search",), ("trials",)):
         return bool(faulty & {"search", "baselines", "trials"})
     if top == "baselines":
-        is_searched = len(below) == 2 and below[1] in rest.dimensions
-        return not is_searched and bool(faulty & {"search", "baselines"})
+        if len(below) == 2:
+            return "search" in faulty and below[1] not in rest.dimensions
+        return bool(faulty & {"search", "baselines"})
     return top == "scheduler" and top in faulty and below[0] not in rest.scheduler.model_fields_set
 
 

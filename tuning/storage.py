@@ -6,6 +6,7 @@ its own files there as it goes, so that the sweep can be resumed on another mach
 """
 
 import fcntl
+import glob
 import os
 import re
 import shutil
@@ -90,7 +91,7 @@ def locate(storage: str | None, name: str) -> SweepStorage:
         )
     storage = storage or DEFAULT_STORAGE
     if "://" not in storage:
-        return SweepStorage(Path(storage).expanduser().resolve() / name)
+        return SweepStorage(Path(os.path.expanduser(storage)).resolve() / name)  # Path's own raises for ~nobody
     uri = f"{storage.rstrip('/')}/{name}"
     try:
         filesystem, path = fs.FileSystem.from_uri(uri)
@@ -104,7 +105,7 @@ def locate(storage: str | None, name: str) -> SweepStorage:
 
 def refuse_existing(storage: SweepStorage) -> None:
     """Raises StorageError where there is something of the sweep's name already."""
-    if storage.folder.exists() or _in_bucket(storage):
+    if os.path.lexists(storage.folder) or _in_bucket(storage):  # Path.exists raises where it may not look
         raise StorageError(
             f"--name {storage.name}: a sweep of that name is in {storage.folder.parent}; "
             f"resume it with --resume {storage.name}, or choose another --name"
@@ -115,7 +116,7 @@ def refuse_existing(storage: SweepStorage) -> None:
 def held(storage: SweepStorage, expected_bytes: int, is_new: bool) -> Iterator[None]:
     """The sweep's folder, for this driver alone; made if it is new, and taken away again if the sweep fails
     before it has proposed a trial. Raises StorageError."""
-    if is_new and not (storage.folder / MANIFEST_FILE).exists():
+    if is_new and not os.path.isfile(storage.folder / MANIFEST_FILE):
         _create(storage, expected_bytes)
     lock = _lock(storage)
     try:
@@ -133,9 +134,8 @@ def _create(storage: SweepStorage, expected_bytes: int) -> None:
     parent, before = storage.folder.parent, _existing_parent(storage.folder)
     try:
         parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=parent, prefix=".check-") as probe:
+        with tempfile.NamedTemporaryFile(dir=parent, prefix=".check-", buffering=0) as probe:
             probe.write(b"\0" * 4096)
-            probe.flush()
             os.fsync(probe.fileno())
         free, needed = shutil.disk_usage(parent).free, max(FREE_BYTES, expected_bytes)
         if free < needed:
@@ -148,10 +148,11 @@ def _create(storage: SweepStorage, expected_bytes: int) -> None:
 
 def open_existing(storage: SweepStorage) -> None:
     """Check that the place holds a sweep, bringing it here from its bucket first. Raises StorageError."""
-    if storage.uri and not storage.folder.exists() and _in_bucket(storage):
+    if storage.uri and not os.path.exists(storage.folder) and _in_bucket(storage):
         storage.pull()
-    if not (storage.folder / MANIFEST_FILE).is_file():
-        names = sorted(path.parent.name for path in storage.folder.parent.glob(f"*/{MANIFEST_FILE}"))
+    if not os.path.isfile(storage.folder / MANIFEST_FILE):
+        found = glob.glob(f"*/{MANIFEST_FILE}", root_dir=storage.folder.parent)  # [] where it may not look
+        names = sorted(os.path.dirname(path) for path in found)
         known = f"sweeps there: {', '.join(names)}" if names else "there is no sweep there"
         raise StorageError(f"{storage.folder}: not a sweep, it has no {MANIFEST_FILE}; {known}")
 
@@ -176,12 +177,12 @@ def _in_bucket(storage: SweepStorage) -> bool:
 
 
 def _existing_parent(path: Path) -> Path:
-    return next(parent for parent in path.parents if parent.exists())
+    return next(parent for parent in path.parents if os.path.exists(parent))
 
 
 def _remove_empty(path: Path, keep: Path) -> None:
     """Remove the folders that were made for nothing, up to the one that was there before."""
-    while path != keep and path.is_relative_to(keep) and path.is_dir() and not any(path.iterdir()):
+    while path != keep and path.is_relative_to(keep) and os.path.isdir(path) and not any(path.iterdir()):
         path.rmdir()
         path = path.parent
 

@@ -11,8 +11,8 @@ from vae.config import TrialConfig
 class VaeTrial(Trainable):  # type: ignore[misc]
     """Trains the trial in its config; a reused worker keeps its images and takes the next one.
 
-    config: {"trial_id": str, "config": the TrialConfig as a dict}. Results: EpochMetrics' fields, and
-    `preview` (vae.training.Preview), `checkpoint_epoch`, `done`.
+    config: {"trial_id": str, "config": the TrialConfig as a dict, "n_known": epochs the driver has of it}.
+    Results: EpochMetrics' fields, and `preview` (vae.training.Preview), `checkpoint_epoch`, `done`.
     """
 
     def setup(self, config: dict[str, Any], **shared: Any) -> None:
@@ -39,16 +39,24 @@ class VaeTrial(Trainable):  # type: ignore[misc]
         files = self._place.trial_files(config["trial_id"])
         trial_config = TrialConfig(**config["config"])
         self._training = Training(self._pack, trial_config, self._dataset, self._image_shape, files)
+        self._n_told = min(config["n_known"], self._training.n_epochs)
 
     def step(self) -> dict[str, Any]:
-        """One epoch. A trial that had ended before its end was written down reports its last epoch again."""
+        """One epoch: the first that the driver has not been told of, which a checkpoint may hold already.
+
+        The epoch that was in training when the sweep was stopped is in the checkpoint and nowhere else. A trial
+        that had ended before its end was written down tells its last epoch again.
+        """
         training = self._training
-        metrics = training.history[-1] if training.is_done else training.next_epoch()
+        if self._n_told == training.n_epochs and not training.is_done:
+            training.next_epoch()
+        self._n_told = min(self._n_told + 1, training.n_epochs)
+        metrics, is_latest = training.history[self._n_told - 1], self._n_told == training.n_epochs
         return {
             **metrics.as_dict(),
-            "preview": training.preview() if metrics.is_finite else None,
+            "preview": training.preview() if is_latest and metrics.is_finite else None,
             "checkpoint_epoch": training.checkpoint_epoch,
-            "done": training.is_done,
+            "done": is_latest and training.is_done,
         }
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:

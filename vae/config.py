@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Activation = Literal["relu", "tanh", "elu", "softplus"]
+Precision = Literal["float32", "bf16"]
 
 
 class TrialConfig(BaseModel):
@@ -24,6 +25,9 @@ class TrialConfig(BaseModel):
     beta: float = Field(1.0, ge=0, le=1000, description="Weight of the KL term in the training loss D + beta * R.")
     batch_size: int = Field(128, ge=1, le=65536, description="Images per gradient step.")
     epochs: int = Field(20, ge=1, le=100_000, description="Passes over the training split, at the most.")
+    precision: Precision = Field(
+        "float32", description="Of the layers' products; bf16 keeps weights, losses and Adam in float32."
+    )
     seed: int = Field(0, ge=0, lt=2**32, description="Source of the initial weights, the order and the noise.")
 
     def n_parameters(self, n_pixels: int) -> int:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vae.config import TrialConfig
+from vae.shape import ShapeClass
 from vae.streams import Stream, generator
 
 Lead = tuple[int, ...]
@@ -54,9 +55,10 @@ class Vae(nn.Module):
     The noise is an argument, so a forward pass draws nothing and a stack of trials can bring its own.
     """
 
-    def __init__(self, n_pixels: int, config: TrialConfig, lead: Lead = ()) -> None:
+    def __init__(self, n_pixels: int, config: TrialConfig | ShapeClass, lead: Lead = ()) -> None:
         super().__init__()
         self.activation = ACTIVATIONS[config.activation]
+        self.hidden_mask: Tensor | None = None  # [*lead, 1, H], 0 where a unit is padding whose act(0) is not 0
         widths = [config.hidden_units] * config.hidden_layers
         self.encoder = nn.ModuleList(_layers([n_pixels, *widths], lead))
         self.mean = Linear(widths[-1], config.latent_size, lead)
@@ -66,14 +68,18 @@ class Vae(nn.Module):
 
     def encode(self, x: Tensor) -> Posterior:  # [*lead, B, D] in [0, 1]
         for layer in self.encoder:
-            x = self.activation(layer(x))
+            x = self._hidden(layer, x)
         return Posterior(self.mean(x), self.log_variance(x))
 
     def decode(self, z: Tensor) -> Tensor:  # [*lead, B, L] -> logits [*lead, B, D]
         for layer in self.decoder:
-            z = self.activation(layer(z))
+            z = self._hidden(layer, z)
         logits: Tensor = self.logits(z)
         return logits
+
+    def _hidden(self, layer: nn.Module, x: Tensor) -> Tensor:
+        hidden = self.activation(layer(x))
+        return hidden if self.hidden_mask is None else hidden * self.hidden_mask
 
     def forward(self, x: Tensor, noise: Tensor) -> tuple[Posterior, Tensor]:
         """The posterior, and the logits of one z sampled from it: z = mean + std * noise."""

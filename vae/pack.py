@@ -1,114 +1,156 @@
-"""Pack: trials that train on one device, an epoch at a time. The project's only training loop.
+"""Pack: trials that train together on one device as one batched model. The project's only training loop.
 
-A pack holds one trial, alone (lead = ()); the model, the objective and the noise already take a
-leading axis of trials, so that a pack of many is the same loop over stacked tensors.
+Each trial in a pack is exactly as if it were alone: its own learning rate, beta, seed, order, noise and
+step count and, by zero padding, its own width and latent size. A pack of one slot is a trial alone: no
+leading axis, no padding, torch's fused Adam. Axes: K slots, N images, B of a batch, D pixels, L latents.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from vae import objective
+from vae import padding
 from vae.checkpoint import TrialState
 from vae.config import TrialConfig
 from vae.evaluate import mean_distortion_and_rate
 from vae.metrics import EpochMetrics
-from vae.model import Vae, as_float
-from vae.optim import AdamState, FusedAdam
+from vae.model import Vae
+from vae.optim import FusedAdam, StackedAdam
+from vae.shape import ShapeClass
+from vae.step import Step
 from vae.streams import epoch_noise, epoch_order, evaluation_noise
 
 
 @dataclass
-class _Slot:
-    """What the trial in a slot brings."""
+class _Occupant:
+    """The trial in a slot, and how far it has come."""
 
     config: TrialConfig
     epoch: int
-    model: Vae
-    adam: FusedAdam
-    evaluation_noise: Tensor  # [N_validation, L]
 
 
 class Pack:
-    """One device's resident images and the trial that trains on them."""
+    """One device's resident images and the trials that train on them, all of one shape class."""
 
-    def __init__(self, train: Tensor, validation: Tensor, device: str = "cpu", dtype: torch.dtype = torch.float32):
-        """train, validation: uint8 [N, D], moved to the device once."""
+    def __init__(
+        self,
+        train: Tensor,
+        validation: Tensor,
+        device: str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        shape: ShapeClass | None = None,
+        n_slots: int = 1,
+    ) -> None:
+        """train, validation: uint8 [N, D], moved to the device once. shape: the class of the trials, whose
+        widths the slots have; None: one slot, of each trial's own exact shape."""
+        assert shape is not None or n_slots == 1, "several slots need a shape class"
         self.device = torch.device(device)
         self.dtype = dtype
         self.train = train.to(self.device)
         self.validation = validation.to(self.device)
-        self._slot: _Slot | None = None
+        self.n_slots = n_slots
+        self._lead = () if shape is None else (n_slots,)
+        self._occupants: dict[int, _Occupant] = {}
+        if shape is not None:
+            self._build(shape)
 
-    def join(self, config: TrialConfig, state: TrialState | None = None) -> None:
-        """Take in a trial: a new one, or one that goes on from `state`."""
-        n_pixels = self.train.shape[1]
-        state = state or TrialState.initial(n_pixels, config)
-        model = Vae(n_pixels, config).to(self.device, self.dtype)
-        model.load_state_dict(state.weights)
-        adam = FusedAdam(dict(model.named_parameters()), config.learning_rate, state.adam)
-        noise = evaluation_noise(len(self.validation), config.latent_size).to(self.device, self.dtype)
-        self._slot = _Slot(config, state.epoch, model, adam, noise)
+    def _build(self, shape: ShapeClass) -> None:
+        """Empty slots: zeros everywhere."""
+        self.shape = shape
+        self.stack = Vae(self.train.shape[1], shape, self._lead).to(self.device, self.dtype)
+        self.stack.hidden_mask = padding.hidden_mask(shape, self._lead, self.device, self.dtype)
+        parameters = dict(self.stack.named_parameters())
+        self.adam = StackedAdam(parameters) if self._lead else FusedAdam(parameters)
+        self._evaluation_noise = self._zeros(len(self.validation), shape.latent_size)
+        self._step = Step(self.stack, self.adam, self.train, shape)
 
-    def leave(self) -> None:
-        """Free the slot for the next trial."""
-        self._slot = None
+    def _zeros(self, *size: int, dtype: torch.dtype | None = None) -> Tensor:
+        return torch.zeros((*self._lead, *size), device=self.device, dtype=dtype or self.dtype)
 
     @property
-    def model(self) -> Vae:
-        return self._taken().model
+    def free_slots(self) -> list[int]:
+        return [slot for slot in range(self.n_slots) if slot not in self._occupants]
 
-    def weights(self) -> dict[str, Tensor]:
-        """A copy of the plain trial's weights, on the CPU."""
-        return _copy(self._taken().model.state_dict())
+    def join(self, config: TrialConfig, state: TrialState | None = None) -> int:
+        """Take in a trial, a new one or one that goes on from `state`; its slot.
 
-    def state(self) -> TrialState:
-        """A copy of all that the plain trial needs to go on elsewhere, on the CPU."""
-        slot = self._taken()
-        adam: AdamState = slot.adam.state()
-        return TrialState(slot.config, _copy(slot.model.state_dict()), adam, slot.epoch)
+        There must be a free slot; a pack without a shape class has one, which the new trial takes over.
+        """
+        state = state or TrialState.initial(self.train.shape[1], config)
+        if self._lead:
+            assert ShapeClass.of(config) == self.shape, "a trial of another shape class"
+        else:
+            self._occupants.clear()
+            self._build(ShapeClass.alone(config))
+        assert self.free_slots, "the pack is full"
+        slot = self.free_slots[0]
+        for name, parameter in self.stack.named_parameters():
+            padding.place(self._at(parameter.data, slot), state.weights[name])
+        self.adam.place(slot, config.learning_rate, state.adam)
+        self._step.beta[slot if self._lead else ()] = config.beta
+        noise = evaluation_noise(len(self.validation), config.latent_size)
+        padding.place(self._at(self._evaluation_noise, slot), noise)
+        if self.stack.hidden_mask is not None:
+            padding.place(self._at(self.stack.hidden_mask, slot), torch.ones(1, config.hidden_units))
+        self._occupants[slot] = _Occupant(config, state.epoch)
+        return slot
 
-    def epoch(self) -> EpochMetrics:
-        """Train for one pass over the images, then evaluate on the validation split."""
-        slot = self._taken()
+    def leave(self, slot: int) -> None:
+        """Free a slot for the next trial."""
+        del self._occupants[slot]
+
+    def epoch(self, slots: Iterable[int]) -> dict[int, EpochMetrics]:
+        """Train the trials of these slots for one pass over the images, then evaluate them; no other moves."""
+        slots = sorted(set(slots))
         started = time.perf_counter()
-        slot.epoch += 1
-        train = self._train(slot)
-        validation = mean_distortion_and_rate(slot.model, self.validation, slot.evaluation_noise)
+        for slot in slots:
+            self._occupants[slot].epoch += 1
+        train = self._train(slots)
+        validation = mean_distortion_and_rate(self.stack, self.validation, self._evaluation_noise)
+        both = torch.stack([train, validation]).reshape(2, self.n_slots, 2).tolist()  # the epoch's one transfer
+        seconds = time.perf_counter() - started
+        return {slot: self._metrics(slot, both[0][slot], both[1][slot], seconds) for slot in slots}
+
+    def _metrics(self, slot: int, train: list[float], validation: list[float], seconds: float) -> EpochMetrics:
+        trial = self._occupants[slot]
         return EpochMetrics.of(
-            slot.epoch,
-            slot.config.beta,
-            tuple(train.tolist()),
-            tuple(validation.tolist()),
-            time.perf_counter() - started,
+            trial.epoch, trial.config.beta, (train[0], train[1]), (validation[0], validation[1]), seconds
         )
 
-    def _train(self, slot: _Slot) -> Tensor:
-        """One epoch of gradient steps; the mean (D, R) over its images, float64 [2]."""
-        config, n_images = slot.config, len(self.train)
-        order = epoch_order(n_images, config.seed, slot.epoch).to(self.device)
-        noise = epoch_noise(n_images, config.latent_size, config.seed, slot.epoch).to(self.device, self.dtype)
-        total = torch.zeros(2, dtype=torch.float64, device=self.device)
-        grey = self.train.new_empty(config.batch_size, self.train.shape[1])
-        for start in range(0, n_images, config.batch_size):
-            visited = order[start : start + config.batch_size]
-            batch = torch.index_select(self.train, 0, visited, out=grey[: len(visited)])
-            x = as_float(batch, self.dtype)
-            posterior, logits = slot.model(x, noise[start : start + len(visited)])
-            distortion = objective.distortion(logits, x)
-            rate = objective.rate(posterior)
-            objective.weighted_loss(distortion, rate, config.beta).mean(-1).backward()  # type: ignore[no-untyped-call]
-            slot.adam.step()
-            total += torch.stack([distortion, rate], -1).detach().sum(0, dtype=torch.float64)
-        return total / n_images
+    def _train(self, slots: list[int]) -> Tensor:
+        """One epoch of gradient steps; the mean (D, R) over its images, float64 [*lead, 2]."""
+        n_images = len(self.train)
+        order = self._zeros(n_images, dtype=torch.int64)
+        noise = self._zeros(n_images, self.shape.latent_size)
+        for slot in slots:
+            config, epoch = self._occupants[slot].config, self._occupants[slot].epoch
+            self._at(order, slot).copy_(epoch_order(n_images, config.seed, epoch))
+            padding.place(self._at(noise, slot), epoch_noise(n_images, config.latent_size, config.seed, epoch))
+        active = self._zeros(dtype=torch.bool)
+        active[slots if self._lead else ()] = True
+        return self._step.epoch(order, noise, active) / n_images
 
-    def _taken(self) -> _Slot:
-        assert self._slot is not None, "no trial has joined this pack"
-        return self._slot
+    def model(self, slot: int) -> Vae:
+        """The plain trial's model, unpadded; it shares no memory with the pack."""
+        config = self._occupants[slot].config
+        model = Vae(self.train.shape[1], config).to(self.device, self.dtype)
+        model.load_state_dict(self.weights(slot))
+        return model.eval()
 
+    def weights(self, slot: int) -> dict[str, Tensor]:
+        """A copy of the plain trial's weights, on the CPU."""
+        shapes = padding.plain_shapes(self.train.shape[1], self._occupants[slot].config)
+        named = self.stack.named_parameters()
+        return {name: padding.take(self._at(stack.data, slot), shapes[name]) for name, stack in named}
 
-def _copy(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
+    def state(self, slot: int) -> TrialState:
+        """A copy of all that the plain trial needs to go on elsewhere, on the CPU, unpadded."""
+        trial = self._occupants[slot]
+        shapes = padding.plain_shapes(self.train.shape[1], trial.config)
+        return TrialState(trial.config, self.weights(slot), self.adam.take(slot, shapes), trial.epoch)
+
+    def _at(self, stack: Tensor, slot: int) -> Tensor:
+        return stack[slot] if self._lead else stack

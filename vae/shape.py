@@ -1,0 +1,44 @@
+"""ShapeClass: what trials must share to train as one batched model; decided by a trial's own config only."""
+
+from dataclasses import dataclass
+
+from vae.config import Activation, Precision, TrialConfig
+
+HIDDEN_UNITS = (64, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 6144, 8192)
+LATENT_SIZES = (16, 64, 256, 1024)  # few: latents cost next to nothing beside pixels x hidden units
+
+
+@dataclass(frozen=True, order=True)
+class ShapeClass:
+    """A config's shape with its widths rounded up: narrower trials are padded with zeros, exactly."""
+
+    hidden_units: int
+    latent_size: int
+    hidden_layers: int
+    activation: Activation
+    batch_size: int
+    precision: Precision
+
+    @classmethod
+    def of(cls, config: TrialConfig) -> "ShapeClass":
+        """The class that a trial of this config trains in."""
+        return cls(
+            hidden_units=next(width for width in HIDDEN_UNITS if width >= config.hidden_units),
+            latent_size=next(size for size in LATENT_SIZES if size >= config.latent_size),
+            hidden_layers=config.hidden_layers,
+            activation=config.activation,
+            batch_size=config.batch_size,
+            precision=config.precision,
+        )
+
+    @classmethod
+    def alone(cls, config: TrialConfig) -> "ShapeClass":
+        """The exact shape: nothing is padded."""
+        return cls(
+            config.hidden_units,
+            config.latent_size,
+            config.hidden_layers,
+            config.activation,
+            config.batch_size,
+            config.precision,
+        )
