@@ -101,8 +101,7 @@ def finish(chosen: argparse.Namespace, plan: Plan, place: SweepStorage, records:
     if is_whole or chosen.time_budget:
         write_report(place, plan.data_dir, chosen.top_k)
     if not is_whole:
-        at = f" --storage {chosen.storage}" if chosen.storage else ""
-        say(f"Stopped before the end; nothing is lost. Go on with: python sweep.py --resume {plan.name}{at}")
+        say(f"Stopped before the end; nothing is lost. Go on with: {place.resume_command}")
     if all(record.state == "failed" for record in records):
         print(f"Every trial failed; why is in {shown(place.folder)}/trials/*/error.txt", file=sys.stderr)
         return 1

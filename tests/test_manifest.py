@@ -9,16 +9,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tuning import manifest as manifest_module
-from tuning.cluster import Cluster, Node
 from tuning.errors import StorageError
 from tuning.ledger import Ledger
 from tuning.manifest import read_plan, read_sweep, write_manifest
 from tuning.plan import Plan
 from tuning.records import TrialRecord
+from tuning.resources import Cluster, Node
 from tuning.space_file import SPACES, load_space
 from tuning.storage import MANIFEST_FILE
 
-CLUSTER = Cluster([Node("n1", "10.0.0.1", 4.0, 0.0), Node("n2", "10.0.0.2", 8.0, 1.0)], 1, 0.25, 4)
+NODES = [Node("n1", "10.0.0.1", 4.0, 0.0), Node("n2", "10.0.0.2", 8.0, 1.0)]
+CLUSTER = Cluster(NODES, cpus_per_trial=1, gpus_per_trial=0.25, slots=4, n_threads=1)
 
 
 def new_plan(space: str = "beta_study") -> Plan:

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tuning.cluster import Request
 from tuning.errors import SpaceError
 from tuning.options import overrides, parse, request
+from tuning.resources import Request
 from tuning.space_file import Overrides
 
 
@@ -28,10 +28,12 @@ def test_every_option_is_taken() -> None:
     options = parse_line(
         "--space quick --name n --trials 7 --epochs 8 --dataset digits --data-dir d --storage s3://b/x --seed 5 "
         "--top-k 2 --cpus-per-trial 4 --gpus-per-trial 0.25 --max-concurrent 6 --time-budget 90m --set beta=1 "
-        "--set scheduler.type=none --address auto --dry-run --verbose"
+        "--set scheduler.type=none --address auto --dry-run --verbose --pack 16"
     )
     assert overrides(options) == Overrides(7, 8, "digits", ["beta=1", "scheduler.type=none"])
-    assert request(options) == Request("auto", 4, 0.25, 6, True)
+    assert request(options) == Request(
+        address="auto", cpus_per_trial=4, gpus_per_trial=0.25, max_concurrent=6, pack=16, verbose=True
+    )
     assert (options.name, options.storage, options.seed, options.top_k) == ("n", "s3://b/x", 5, 2)
     assert (options.data_dir, options.time_budget, options.dry_run) == (Path("d"), 5400.0, True)
 
@@ -57,6 +59,11 @@ def test_a_time_is_a_number_with_its_unit(text: str, seconds: float) -> None:
     assert parse(["--space", "quick", "--time-budget", text]).time_budget == seconds
 
 
+@pytest.mark.parametrize(("text", "pack"), [("auto", None), ("off", 0), ("1", 1), ("1024", 1024)])
+def test_a_pack_is_chosen_or_off_or_of_so_many(text: str, pack: int | None) -> None:
+    assert parse(["--space", "quick", "--pack", text]).pack == pack
+
+
 @pytest.mark.parametrize(("text", "share"), [("0", 0), ("0.125", 0.125), ("1", 1), ("2", 2), ("2.0", 2), ("1e-1", 0.1)])
 def test_a_share_of_a_gpu_or_whole_ones(text: str, share: float) -> None:
     assert parse(["--space", "quick", "--gpus-per-trial", text]).gpus_per_trial == share
@@ -65,6 +72,11 @@ def test_a_share_of_a_gpu_or_whole_ones(text: str, share: float) -> None:
 WHOLE_FROM_1 = "allowed: a whole number from 1"
 BAD_VALUES = [
     *[("--trials", text, WHOLE_FROM_1) for text in ("0", "-1", "1.5", "many", "", "1e3", "1_0", "9" * 40)],
+    *[
+        (flag, text, "allowed: anything but nothing")
+        for flag in ("--space", "--resume", "--report", "--name", "--storage", "--address")
+        for text in ("", " ")
+    ],
     *[("--epochs", text, WHOLE_FROM_1) for text in ("0", "x")],
     *[("--cpus-per-trial", text, WHOLE_FROM_1) for text in ("0", "0.5")],
     *[("--max-concurrent", text, WHOLE_FROM_1) for text in ("0", "-3")],
@@ -73,6 +85,10 @@ BAD_VALUES = [
     *[
         ("--gpus-per-trial", text, "allowed: a part of a GPU from 0 to 1, or a whole number")
         for text in ("-0.5", "1.5", "nan", "inf", "half", "1e400", "")
+    ],
+    *[
+        ("--pack", text, "allowed: auto, off, or a whole number from 1 to 1024")
+        for text in ("0", "1025", "-1", "on", "", "1.5")
     ],
     *[
         ("--time-budget", text, "allowed: a number with s, m, h or d, such as 30m")
@@ -97,9 +113,6 @@ def test_a_bad_value_is_one_line_with_what_is_allowed(flag: str, text: str, allo
         ["--resume", "a", "--report", "b"],
         ["--space", "a", "--list-spaces"],
         ["--space", "a", "--resume", "b", "--report", "c", "--list-spaces"],
-        ["--space", ""],
-        ["--resume", ""],
-        ["--report", ""],
     ],
 )
 def test_exactly_one_thing_to_do_must_be_given(arguments: list[str]) -> None:
@@ -144,7 +157,7 @@ def test_a_resumed_sweep_keeps_what_decides_its_numbers(flag: str, arguments: li
 def test_a_resumed_sweep_may_have_more_trials_and_other_machines() -> None:
     options = parse_line(
         "--resume x --trials 300 --storage s --top-k 5 --data-dir d --address auto --cpus-per-trial 2 "
-        "--gpus-per-trial 0.5 --max-concurrent 3 --time-budget 1h --verbose"
+        "--gpus-per-trial 0.5 --max-concurrent 3 --pack 8 --time-budget 1h --verbose"
     )
     assert (options.resume, options.trials) == ("x", 300)
 

@@ -92,9 +92,9 @@ def textbook_training(train: Tensor, validation: Tensor, config: TrialConfig, n_
 
 @pytest.mark.parametrize("batch_size", [1, 4, 11, 64])
 def test_an_epochs_numbers_are_those_of_a_plain_loop_in_torch(batch_size: int) -> None:
-    config = TINY.model_copy(update={"batch_size": batch_size})
+    config = TINY.model_copy(update={"batch_size": batch_size, "precision": "float64"})
     train, validation = images(11), images(3, seed=1)
-    pack = Pack(train, validation, dtype=torch.float64)
+    pack = Pack(train, validation)
     pack.join(config)
     for epoch, expected in enumerate(textbook_training(train, validation, config, 4), start=1):
         metrics = pack.epoch([0])[0]

@@ -34,7 +34,7 @@ def images() -> tuple[Tensor, Tensor]:
 
 
 def config(seed: int = 0, **changes: object) -> TrialConfig:
-    base = {"latent_size": 3, "hidden_units": 21, "batch_size": BATCH, "epochs": EPOCHS, "learning_rate": 3e-3}
+    base = {"latent_size": 3, "hidden_units": 21, "batch_size": BATCH, "epochs": EPOCHS, "learning_rate": 3e-3, "precision": "float64"}
     return TrialConfig(**{**base, "seed": seed, **changes})  # type: ignore[arg-type]
 
 
@@ -52,13 +52,13 @@ def like(one: TrialConfig, configs: Iterable[TrialConfig]) -> list[TrialConfig]:
 
 
 def a_pack(images: tuple[Tensor, Tensor], one: TrialConfig, n_slots: int = 4) -> Pack:
-    return Pack(*images, dtype=torch.float64, shape=ShapeClass.of(one), n_slots=n_slots)
+    return Pack(*images, shape=ShapeClass.of(one), n_slots=n_slots)
 
 
 def alone(
     images: tuple[Tensor, Tensor], one: TrialConfig, n_epochs: int = EPOCHS
 ) -> tuple[list[EpochMetrics], TrialState]:
-    pack = Pack(*images, dtype=torch.float64)
+    pack = Pack(*images)
     slot = pack.join(one)
     return [pack.epoch([slot])[slot] for _ in range(n_epochs)], pack.state(slot)
 
@@ -184,7 +184,7 @@ def test_a_trial_moves_from_a_pack_to_alone_and_back_through_checkpoints(
     state: TrialState | None = None
     for stage in range(5):
         packed = stage % 2 == 0
-        pack = a_pack(images, one) if packed else Pack(*images, dtype=torch.float64)
+        pack = a_pack(images, one) if packed else Pack(*images)
         others = [pack.join(neighbour) for neighbour in neighbours[: stage // 2]] if packed else []
         slot = pack.join(one, state)
         metrics += [pack.epoch([slot, *others])[slot] for _ in range(2)]

@@ -182,3 +182,10 @@ def test_the_seconds_of_an_epoch_are_measured() -> None:
     lines = estimate(plan(search={"beta": {"type": "float", "low": 0.5, "high": 2.0}}, fixed={"hidden_units": 16}))
     seconds = float(lines[1].split(" parameters, ")[1].split(" s an epoch")[0])
     assert 0 <= seconds < 5
+
+
+def test_images_are_made_at_doubling_epochs_and_wherever_a_trial_may_end() -> None:
+    asha = {"type": "asha", "grace_epochs": 3, "reduction_factor": 3}
+    assert plan(scheduler=asha, epochs=30).preview_epochs() == {1, 2, 4, 8, 16, 30} | {3, 9, 27}
+    assert plan(scheduler={"type": "none"}, epochs=8).preview_epochs() == {1, 2, 4, 8}
+    assert plan(scheduler={"type": "median"}, epochs=8).preview_epochs() is None

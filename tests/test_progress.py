@@ -122,6 +122,7 @@ def test_failed_trials_and_those_without_an_epoch_are_not_the_best(clock: Clock)
     progress = Progress(5, 2, [])
     progress.started(trial(0))
     run(progress, trial(1), "failed", (-1.0,))
+    clock.now += 1
     assert "best" not in progress.summary()
 
 
@@ -175,6 +176,7 @@ def test_on_a_terminal_a_table_follows_and_a_line_stays(clock: Clock, monkeypatc
 def test_the_table_has_a_row_per_running_trial_up_to_a_screenful(clock: Clock) -> None:
     progress = Progress(40, 30, ["latent_size", "beta"])
     run(progress, trial(99), "complete")
+    clock.now += 1
     for number in range(30):
         progress.started(trial(number, (-120.0, -108.125, -109.0)[: number % 4]))
     text = rendered(progress._table())

@@ -1,6 +1,7 @@
 """What a user can get wrong: one line that says what, and what would be right; exit code 2; nothing left behind."""
 
 import gzip
+import http.server
 import os
 import re
 import shutil
@@ -8,6 +9,7 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -158,11 +160,16 @@ def test_a_fault_in_a_space_is_refused_with_its_file_its_place_and_what_is_allow
 
 
 def test_all_faults_of_a_space_are_said_at_once(refused: Refused, tmp_path: Path) -> None:
-    text = SPACE.replace("beta:", "betta:").replace("low: 2,", "low: 0,").replace("type: none", "type: non")
+    text = SPACE.replace("beta:", "betta:").replace("low: 2,", "low: 20,").replace("type: none", "type: non")
     (tmp_path / "space.yaml").write_text(text)
     said = refused("--space", "space.yaml", "--set", "batch_size=0")
     assert "space.yaml: 4 faults\n" in said
-    for part in ("did you mean 'beta'?", "search.latent_size.low: 0", "did you mean 'none'?", "--set batch_size=0"):
+    for part in (
+        "did you mean 'beta'?",
+        "search.latent_size.low: low 20 is above",
+        "did you mean 'none'?",
+        "--set batch_size=0",
+    ):
         assert part in said
 
 
@@ -302,6 +309,7 @@ def refuse(*arguments: str | Path, cwd: Path, code: int = 2) -> Ended:
         (["--storage", "file/below"], r"--storage .*/file/below: cannot hold a sweep \(.*Not a directory"),
         (["--storage", "file"], r"--storage .*/file: cannot hold a sweep \(.*exists"),
         (["--address", "127.0.0.1:1"], r"--address 127\.0\.0\.1:1: no Ray cluster answers there"),
+        (["--address", "no.such.host.invalid:6379"], r"--address no\.such\.host\.invalid:6379: no Ray cluster answers"),
         (["--address", "nonsense"], r"--address nonsense: no Ray cluster answers there"),
     ],
 )
@@ -316,6 +324,16 @@ def test_images_without_anything_on_them_are_refused(tmp_path: Path, mnist: Path
     """Files of the right form, of which every pixel is 0: that is seen once they are loaded, while Ray starts."""
     ended = refuse("--space", "quick", "--dataset", "mnist", "--data-dir", mnist, cwd=tmp_path)
     assert "mnist, train split: grey values end at 0; expected 0..255" in ended.stderr
+
+
+@pytest.mark.slow
+def test_an_address_where_something_else_answers_is_refused_with_the_usual_port(tmp_path: Path) -> None:
+    """Such as the dashboard's, which speaks HTTP."""
+    with http.server.HTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        ended = refuse("--space", "quick", "--address", f"127.0.0.1:{server.server_port}", cwd=tmp_path)
+        server.shutdown()
+    assert "what answers is something else; the port of a head is 6379" in ended.stderr
 
 
 @pytest.fixture
@@ -362,7 +380,7 @@ def test_a_disk_that_fills_up_stops_the_sweep_in_a_line_and_with_space_it_goes_o
     assert ended.code == 2, ended.told
     assert_says_it_in_a_line(ended.stderr)
     assert "No space left on device" in ended.stderr
-    assert "--resume it --storage disk" in ended.stderr
+    assert "go on with: python sweep.py --resume it --storage disk\n" in ended.stderr
     n_proposed = len(events(folder, "proposed"))
     assert n_proposed < 4 or len(events(folder, "finished")) < 4, "it was stopped before its end"
     (disk / "filler").unlink()

@@ -2,10 +2,10 @@
 
 import logging
 import os
+import socket
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,14 @@ from ray.tune.execution import class_cache
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from tuning.errors import ClusterError, StorageError
+from tuning.resources import Cluster, Node, Request, allot
 from tuning.storage import SweepStorage
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 NOT_SHIPPED = [".git", ".venv", "runs", "models", "data", ".ci", "tests", "**/__pycache__", "*.safetensors"]
-GPU_SHARE = 8  # trials to a GPU, unless told otherwise: more of them than this wait for each other's kernels
 MOST_WORKERS = 1000  # of an autoscaler without a limit
+ANSWER_SECONDS = 10  # for a head to answer that it is one
+HTTP2_GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
 NODE_SECONDS = 60  # for a node to answer whether it sees the storage
 SETTINGS = {
     "RAY_AIR_NEW_OUTPUT": "0",  # with a reporter of ours and verbose=0 Tune is then silent
@@ -30,46 +32,6 @@ SETTINGS = {
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000",  # Tune's snapshots are not what a sweep resumes from
     "TUNE_WARN_THRESHOLD_S": "30",
 }
-
-
-@dataclass(frozen=True)
-class Request:
-    """What the user asked of the machines. None: choose."""
-
-    address: str | None = None
-    cpus_per_trial: int = 1
-    gpus_per_trial: float | None = None
-    max_concurrent: int | None = None
-    verbose: bool = False
-
-
-@dataclass(frozen=True)
-class Node:
-    node_id: str
-    address: str
-    cpus: float
-    gpus: float
-
-
-@dataclass(frozen=True)
-class Cluster:
-    """The machines that are there, and what one trial takes of them."""
-
-    nodes: list[Node]
-    cpus_per_trial: int
-    gpus_per_trial: float
-    slots: int
-
-    @property
-    def device(self) -> str:
-        return "cuda" if self.gpus_per_trial else "cpu"
-
-    def describe(self) -> str:
-        """One line for a person."""
-        cpus, gpus = sum(node.cpus for node in self.nodes), sum(node.gpus for node in self.nodes)
-        where = f"{len(self.nodes)} node{'s' * (len(self.nodes) > 1)}, {cpus:g} CPUs, {gpus:g} GPUs"
-        share = f"{self.cpus_per_trial} CPU" + (f" + {self.gpus_per_trial:g} GPU" if self.gpus_per_trial else "")
-        return f"{where}; {self.slots} trials at a time, {share} each"
 
 
 @contextmanager
@@ -88,8 +50,10 @@ def connected(request: Request) -> Iterator[Cluster]:
 def _start(request: Request) -> None:
     quiet: dict[str, Any] = {} if request.verbose else {"logging_level": "ERROR", "log_to_driver": False}
     if request.address is None:
-        _start_local(quiet)
+        _start_local(quiet, "tuning.trial" if request.pack else "tuning.trial,vae.training")
         return
+    if silence := _silence(request.address):
+        raise _no_cluster(request.address, silence)
     try:
         ray.init(
             address=request.address,
@@ -97,20 +61,40 @@ def _start(request: Request) -> None:
             **quiet,
         )
     except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
-        first = " ".join(str(error).split())[:200]
-        raise ClusterError(
-            f"--address {request.address}: no Ray cluster answers there ({first}); start one with 'ray start --head' "
-            "or 'ray up cluster.yaml'; where it uses tokens, RAY_AUTH_MODE=token must be set here too"
-        ) from None
+        raise _no_cluster(request.address, " ".join(str(error).split())[:200]) from None
 
 
-def _start_local(quiet: dict[str, Any]) -> None:
+def _no_cluster(address: str, reason: str) -> ClusterError:
+    return ClusterError(
+        f"--address {address}: no Ray cluster answers there ({reason}); start one with 'ray start --head' "
+        "or 'ray up cluster.yaml'; where it uses tokens, RAY_AUTH_MODE=token must be set here too"
+    )
+
+
+def _silence(address: str) -> str:
+    """Why nothing of Ray's answers at host:port, '' where it does: Ray itself would go on asking for minutes.
+
+    Ray's head speaks gRPC, that is HTTP/2, whose servers begin with a frame of type 4 (RFC 9113, section 3.4).
+    """
+    host, colon, port = address.rpartition(":")
+    if "/" in address or not colon or not port.isdecimal() or os.environ.get("RAY_USE_TLS", "0") != "0":
+        return ""
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), ANSWER_SECONDS) as server:
+            server.sendall(HTTP2_GREETING)
+            frame = server.makefile("rb").read(4)  # its length in three bytes, then its type
+    except (OSError, OverflowError) as error:
+        return str(error)
+    return "" if frame[3:] == b"\x04" else "what answers is something else; the port of a head is 6379 unless told"
+
+
+def _start_local(quiet: dict[str, Any], modules: str) -> None:
     """Ray on this machine alone, in such a way that trials start in the workers that Ray starts with itself.
 
-    These import torch while the driver prepares. Tune would give its workers an environment of their own,
-    so that Ray starts others for them, later: 4 trials then began 2.7 s after these (4 cores, 2026-11-21).
+    These import `modules`, torch among them, while the driver prepares. Tune would give its workers an
+    environment of their own, for which Ray would start other workers, later.
     """
-    os.environ["RAY_preload_python_modules"] = "tuning.trial,vae.training"  # noqa: SIM112 Ray spells it so
+    os.environ["RAY_preload_python_modules"] = modules  # noqa: SIM112 Ray spells it so
     os.environ["PYTHONPATH"] = os.pathsep.join([str(REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])])
     ray.init(address="local", include_dashboard=False, **quiet)
     class_cache.DEFAULT_ENV_VARS.clear()
@@ -128,17 +112,7 @@ def _measure(request: Request) -> Cluster:
         for node in ray.nodes()
         if node["Alive"]
     ]
-    capacity = _autoscaled() or nodes  # an autoscaler brings workers as trials wait for them
-    gpus_per_trial = _gpus_per_trial(request, capacity)
-    most_cpus = max(node.cpus for node in capacity)
-    if request.cpus_per_trial > most_cpus:
-        raise ClusterError(
-            f"--cpus-per-trial {request.cpus_per_trial}: no node has as many; allowed: 1 to {most_cpus:g}"
-        )
-    slots = sum(_slots(node, request.cpus_per_trial, gpus_per_trial) for node in capacity)
-    if not slots:
-        raise ClusterError(f"no node has both {request.cpus_per_trial} CPUs and {gpus_per_trial:g} GPUs for a trial")
-    return Cluster(nodes, request.cpus_per_trial, gpus_per_trial, slots=min(slots, request.max_concurrent or slots))
+    return allot(request, nodes, _autoscaled() or nodes)  # an autoscaler brings workers as trials wait for them
 
 
 def _amount(resources: Any, name: str) -> float:
@@ -154,30 +128,6 @@ def _autoscaled() -> list[Node]:
         for group in groups
         for _ in range(max(1, min(group.max_count, MOST_WORKERS)))
     ]
-
-
-def _gpus_per_trial(request: Request, nodes: list[Node]) -> float:
-    """As asked; otherwise such a share of a GPU that every CPU is used, up to GPU_SHARE trials each."""
-    most_gpus = max(node.gpus for node in nodes)
-    if request.gpus_per_trial is None:
-        shares = [node.cpus // request.cpus_per_trial / node.gpus for node in nodes if node.gpus]
-        return 1 / max(1, min(GPU_SHARE, int(min(shares)))) if shares else 0.0
-    if request.gpus_per_trial > 0 and not most_gpus:
-        raise ClusterError(f"--gpus-per-trial {request.gpus_per_trial:g}: there is no GPU here; allowed: 0")
-    if request.gpus_per_trial > most_gpus:
-        raise ClusterError(
-            f"--gpus-per-trial {request.gpus_per_trial:g}: no node has as many; allowed: 0 to {most_gpus:g}"
-        )
-    return request.gpus_per_trial
-
-
-def _slots(node: Node, cpus_per_trial: int, gpus_per_trial: float) -> int:
-    by_cpu = int(node.cpus // cpus_per_trial)
-    if not gpus_per_trial:
-        return by_cpu
-    trials_a_gpu = int(1 / gpus_per_trial + 1e-9) if gpus_per_trial < 1 else 1
-    gpus_a_trial = max(1, int(gpus_per_trial))
-    return min(by_cpu, int(node.gpus // gpus_a_trial) * trials_a_gpu)
 
 
 def check_storage(cluster: Cluster, storage: SweepStorage) -> None:

@@ -6,6 +6,7 @@ import shutil
 import signal
 import tempfile
 import time
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,12 +17,14 @@ from ray import tune
 from ray.tune import Callback, CheckpointConfig, FailureConfig, RunConfig, TuneConfig, Tuner
 from ray.tune.progress_reporter import ProgressReporter
 
-from tuning.cluster import Cluster
+from tuning.broker import start_broker
 from tuning.errors import StorageError
 from tuning.ledger import Ledger
 from tuning.plan import Plan
 from tuning.records import Observer, TrialRecord, leaderboard_csv
+from tuning.resources import Cluster
 from tuning.search import Proposals, Study, make_scheduler
+from tuning.shared import Shared
 from tuning.storage import SweepStorage
 from tuning.trial import VaeTrial
 from vae.files import LocalFiles
@@ -164,7 +167,7 @@ def run(
             sweep.close()
     except OSError as error:
         raise StorageError(
-            f"{storage.folder}: {error.strerror or error}; put that right, then go on with --resume {plan.name}"
+            f"{storage.folder}: {error.strerror or error}; put that right, then go on with: {storage.resume_command}"
         ) from error
     return list(sweep.records.values())
 
@@ -179,15 +182,19 @@ def _fit(
     time_budget: float | None,
 ) -> None:
     own = Path(tempfile.mkdtemp(prefix="tune-"))  # Tune's records of its own; the sweep does not read them
-    trainable = tune.with_parameters(
-        VaeTrial,
+    shared = Shared(
         **images,
         dataset=plan.dataset,
         image_shape=plan.image_shape,
         storage=storage,
-        n_threads=cluster.cpus_per_trial,
+        n_threads=cluster.n_threads,
         device=cluster.device,
+        preview_epochs=plan.preview_epochs() if cluster.pack else None,
+        n_slots=cluster.pack,
     )
+    broker_name = f"broker-{uuid.uuid4().hex}" if cluster.pack else None
+    broker = start_broker(broker_name, shared) if broker_name else None  # lives as long as this handle
+    trainable = tune.with_parameters(VaeTrial, shared=shared, broker=broker_name)
     resources = {"cpu": cluster.cpus_per_trial, "gpu": cluster.gpus_per_trial}
     tuner = Tuner(
         tune.with_resources(trainable, resources),
@@ -215,6 +222,7 @@ def _fit(
         with _stoppable():
             tuner.fit()
     finally:
+        del broker
         shutil.rmtree(own, ignore_errors=True)
 
 

@@ -10,13 +10,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
-from tuning.cluster import REPOSITORY, Cluster
+from tuning.cluster import REPOSITORY
 from tuning.errors import StorageError
 from tuning.ledger import read_trials
 from tuning.plan import Plan
 from tuning.records import SweepRecord
+from tuning.resources import Cluster
 from tuning.space import SearchSpace
 from tuning.storage import MANIFEST_FILE
 from vae.data import DATASETS
@@ -55,6 +54,8 @@ def read_plan(folder: Path) -> Plan:
     content = _read(folder)
     try:
         dataset = content["dataset"]
+        if dataset["name"] not in DATASETS or not isinstance(content["seed"], int):
+            raise ValueError(f"dataset {dataset['name']}, seed {content['seed']}")
         return Plan(
             name=folder.name,
             space=SearchSpace.model_validate(content["space"]),
@@ -63,7 +64,7 @@ def read_plan(folder: Path) -> Plan:
             dataset_note=dataset["note"],
             data_dir=Path(dataset["data_dir"]),
         )
-    except (KeyError, TypeError, ValidationError) as error:
+    except (KeyError, TypeError, ValueError) as error:  # pydantic's ValidationError is a ValueError
         reason = " ".join(str(error).split())[:160]
         raise StorageError(f"{folder / MANIFEST_FILE}: not a manifest of this version ({reason})") from None
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-from tuning.cluster import Request
 from tuning.errors import SpaceError
+from tuning.resources import Request
 from tuning.space_file import Overrides
 from tuning.storage import DEFAULT_STORAGE
 from vae.data import default_data_dir
@@ -41,7 +41,12 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def request(options: argparse.Namespace) -> Request:
     """What the options ask of the machines."""
     return Request(
-        options.address, options.cpus_per_trial, options.gpus_per_trial, options.max_concurrent, options.verbose
+        address=options.address,
+        cpus_per_trial=options.cpus_per_trial,
+        gpus_per_trial=options.gpus_per_trial,
+        max_concurrent=options.max_concurrent,
+        pack=options.pack,
+        verbose=options.verbose,
     )
 
 
@@ -53,7 +58,9 @@ def overrides(options: argparse.Namespace) -> Overrides:
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser("sweep.py", description="Sweep the hyperparameters of variational auto-encoders.")
     what = parser.add_argument_group("what to do, one of")
-    what.add_argument("--space", type=_word, metavar="NAME|PATH", help="run the study search_spaces/NAME.yaml, or this file")
+    what.add_argument(
+        "--space", type=_word, metavar="NAME|PATH", help="run the study search_spaces/NAME.yaml, or this file"
+    )
     what.add_argument("--resume", type=_word, metavar="NAME", help="go on with a sweep, or with more --trials")
     what.add_argument("--report", type=_word, metavar="NAME", help="rebuild the report of a sweep from its checkpoints")
     what.add_argument("--list-spaces", action="store_true", help="the studies in search_spaces/")
@@ -77,9 +84,14 @@ def _parser() -> argparse.ArgumentParser:
     where.add_argument("--storage", type=_word, help=f"folder or bucket of sweeps; default: {DEFAULT_STORAGE}/")
     where.add_argument("--top-k", type=_whole(0), default=3, metavar="K", help="best trials in the report; default 3")
     machines = parser.add_argument_group("the machines")
-    machines.add_argument("--address", type=_word, help="join a Ray cluster: auto, or host:port; default: this machine alone")
+    machines.add_argument(
+        "--address", type=_word, help="join a Ray cluster: auto, or host:port; default: this machine alone"
+    )
     machines.add_argument("--cpus-per-trial", type=_whole(1), default=1, metavar="N", help="default 1")
     machines.add_argument("--gpus-per-trial", type=_share, metavar="X", help="default: a share of a GPU where any is")
+    machines.add_argument(
+        "--pack", type=_pack, metavar="auto|off|N", help="trials that train as one on a device; auto: 32 on a GPU"
+    )
     machines.add_argument("--max-concurrent", type=_whole(1), metavar="N", help="trials at a time; default: what fits")
     machines.add_argument("--time-budget", type=_seconds, metavar="TIME", help="stop after 90s, 30m, 8h; then resume")
     machines.add_argument("--verbose", action="store_true", help="show Ray's own messages")
@@ -100,6 +112,15 @@ def _word(text: str) -> str:
     if not text.strip():
         raise argparse.ArgumentTypeError(f"'{text}'; allowed: anything but nothing")
     return text
+
+
+def _pack(text: str) -> int | None:
+    """None: choose; 0: each trial alone."""
+    if text in ("auto", "off"):
+        return None if text == "auto" else 0
+    if not re.fullmatch(r"\d{1,4}", text) or not 1 <= int(text) <= 1024:
+        raise argparse.ArgumentTypeError(f"'{text}'; allowed: auto, off, or a whole number from 1 to 1024")
+    return int(text)
 
 
 def _share(text: str) -> float:

@@ -46,6 +46,19 @@ class Plan:
         """The middle of every searched dimension, for estimates."""
         return self.space.config({name: _middle(d) for name, d in self.space.dimensions.items()}, self.seed)
 
+    def preview_epochs(self) -> frozenset[int] | None:
+        """The epochs worth images: 1, 2, 4, 8, ... and any that may be a trial's last; None where any may be."""
+        settings, last = self.space.scheduler, self.space.epochs
+        if settings.type == "median":
+            return None
+        epochs = {2**power for power in range(last.bit_length())} | {last}
+        if settings.type in ("asha", "hyperband"):
+            rung = settings.grace_epochs
+            while rung < last:
+                epochs.add(rung)
+                rung *= settings.reduction_factor
+        return frozenset(epoch for epoch in epochs if epoch <= last)
+
     def expected_bytes(self) -> int:
         """About what the trials' files will take."""
         return self.space.trials * self.typical_config().n_parameters(self.n_pixels) * BYTES_PER_PARAMETER

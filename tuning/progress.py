@@ -44,7 +44,7 @@ class Progress:
 
     def say(self, line: str) -> None:
         """A plain line, above the table where there is one."""
-        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+        self._console.print(line, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
     def started(self, record: TrialRecord) -> None:
         self._records[record.trial_id] = record
@@ -66,9 +66,10 @@ class Progress:
 
     def summary(self) -> str:
         """One line: how many of each state, the best so far, the speed, the time left."""
-        counts = Counter(record.state for record in self._records.values())
+        counts: Counter[str] = Counter(record.state for record in self._records.values())
         n_done = self._n_done()
         parts = [f"{n_done}/{self._n_trials} trials"]
+        counts["running"] = len(self._running)  # a resumed sweep has some that wait for their turn
         parts += [f"{counts[state]} {state}" for state in ("complete", "pruned", "failed", "running") if counts[state]]
         if best := self._best():
             parts.append(f"best val_elbo {best.val_elbo:.2f} (trial {best.trial_id}: {self._params(best)})")

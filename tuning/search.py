@@ -253,4 +253,4 @@ def _brackets(space: SearchSpace) -> int:
     if space.scheduler.type != "hyperband":
         return 1
     grace, factor = space.scheduler.grace_epochs, space.scheduler.reduction_factor
-    return max(1, sum(grace * factor**bracket < space.epochs for bracket in range(space.scheduler.brackets)))
+    return max(1, sum(1 for bracket in range(space.scheduler.brackets) if grace * factor**bracket < space.epochs))

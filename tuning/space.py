@@ -157,11 +157,11 @@ class SearchSpace(_Strict):
     metric: Literal["val_elbo"] = Field("val_elbo", description="Ranks the trials: ELBO at beta 1 on validation.")
     trials: int = Field(ge=1, le=MOST_TRIALS, description="How many configurations are tried.")
     epochs: int = Field(ge=1, le=100_000, description="Passes over the training split, at the most, per trial.")
-    search: _Search = Field(description="The hyperparameters that vary.")  # type: ignore[valid-type]
-    fixed: _Values = Field(default_factory=_Values, description="Those that do not, where not the default.")  # type: ignore[valid-type]
+    search: _Search = Field(description="The hyperparameters that vary.")
+    fixed: _Values = Field(default_factory=_Values, description="Those that do not, where not the default.")
     scheduler: Scheduler = Field(Asha(type="asha"), description="Stops trials that will not win.")
     sampler: Sampler = Field(Tpe(type="tpe"), description="Proposes configurations.")
-    baselines: list[_Values] = Field(  # type: ignore[valid-type]
+    baselines: list[_Values] = Field(
         default_factory=list, description="Configurations tried first; what one leaves out is proposed."
     )
 

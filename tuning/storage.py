@@ -9,6 +9,7 @@ import fcntl
 import glob
 import os
 import re
+import shlex
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -62,6 +63,14 @@ class SweepStorage:
     @property
     def name(self) -> str:
         return self.folder.name
+
+    @property
+    def resume_command(self) -> str:
+        """What goes on with this sweep, as the user would type it in this working directory."""
+        if not self.uri and self.folder.parent == Path(DEFAULT_STORAGE).resolve():
+            return f"python sweep.py --resume {self.name}"
+        parent = self.uri.rpartition("/")[0] if self.uri else os.path.relpath(self.folder.parent)
+        return f"python sweep.py --resume {self.name} --storage {shlex.quote(parent)}"
 
     def trial_files(self, trial_id: str) -> Files:
         """Where a worker reads and writes the files of a trial."""

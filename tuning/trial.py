@@ -1,80 +1,105 @@
 """The Tune trainable: one trial after another in one worker, each from its config to its files."""
 
-from typing import Any
+from typing import Any, Protocol
 
 from ray.tune import Trainable
 
-from tuning.storage import SweepStorage
+from tuning.broker import trainer_of_this_device
+from tuning.shared import Shared
 from vae.config import TrialConfig
 
 
+class Device(Protocol):
+    """Where a worker's trials train, one at a time."""
+
+    def begin(self, trial_id: str, config: dict[str, Any], n_known: int) -> None:
+        """Take a trial on, from its checkpoint if it has one."""
+
+    def result(self) -> dict[str, Any]:
+        """The trial's next Tune result."""
+
+    def end(self, keep: bool) -> None:
+        """Let the trial go; `keep`: with a checkpoint, to go on from later."""
+
+
 class VaeTrial(Trainable):  # type: ignore[misc]
-    """Trains the trial in its config; a reused worker keeps its images and takes the next one.
+    """Trains the trial in its config; a reused worker keeps its device and takes the next one.
 
     config: {"trial_id": str, "config": the TrialConfig as a dict, "n_known": epochs the driver has of it}.
-    Results: EpochMetrics' fields, and `preview` (vae.training.Preview), `checkpoint_epoch`, `done`.
+    Results: see tuning.seat.Seat.result.
     """
 
-    def setup(self, config: dict[str, Any], **shared: Any) -> None:
-        """shared: train, validation (uint8 [N, D], read in place from Ray's object store), dataset,
-        image_shape, storage, n_threads, device."""
+    def setup(self, config: dict[str, Any], shared: Shared, broker: str | None = None) -> None:
+        """broker: the actor that knows the trainers, where trials train together."""
+        self._vae_device: Device = OwnProcess(shared) if broker is None else SharedTrainer(broker, shared)
+        self._vae_device.begin(**config)
+
+    def step(self) -> dict[str, Any]:
+        return self._vae_device.result()
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Take on the next trial."""
+        self._vae_device.end(keep=False)
+        self._vae_device.begin(**new_config)
+        return True
+
+    def cleanup(self) -> None:
+        """Called when the worker ends; a trial that is interrupted goes on from here when the sweep is resumed."""
+        if hasattr(self, "_vae_device"):
+            self._vae_device.end(keep=True)
+
+
+class OwnProcess:
+    """A trial alone, in the worker's own process: the fastest on CPUs, one process to a core."""
+
+    def __init__(self, shared: Shared) -> None:
         # The driver imports this module as well and needs no torch: a second it would spend before Ray starts.
         import torch
 
         from vae.matmul import prefer_onednn
         from vae.pack import Pack
 
-        torch.set_num_threads(shared["n_threads"])
+        torch.set_num_threads(shared.n_threads)
         prefer_onednn()
-        self._place: SweepStorage = shared["storage"]
-        self._dataset: str = shared["dataset"]
-        self._image_shape: tuple[int, int] = shared["image_shape"]
-        train, validation = (_read_only_tensor(shared[split]) for split in ("train", "validation"))
-        self._pack = Pack(train, validation, shared["device"])
-        self._begin(config)
+        self._shared = shared
+        self._pack = Pack(*shared.tensors(), device=shared.device)
 
-    def _begin(self, config: dict[str, Any]) -> None:
+    def begin(self, trial_id: str, config: dict[str, Any], n_known: int) -> None:
+        from tuning.seat import Seat
         from vae.training import Training
 
-        files = self._place.trial_files(config["trial_id"])
-        trial_config = TrialConfig(**config["config"])
-        self._training = Training(self._pack, trial_config, self._dataset, self._image_shape, files)
-        self._n_told = min(config["n_known"], self._training.n_epochs)
+        shared = self._shared
+        files = shared.storage.trial_files(trial_id)
+        training = Training(self._pack, TrialConfig(**config), shared.dataset, shared.image_shape, files)
+        self._seat = Seat(training, n_known, shared.preview_epochs)
 
-    def step(self) -> dict[str, Any]:
-        """One epoch: the first that the driver has not been told of, which a checkpoint may hold already.
+    def result(self) -> dict[str, Any]:
+        if self._seat.wants_epoch:
+            self._seat.training.next_epoch()
+        return self._seat.result()
 
-        The epoch that was in training when the sweep was stopped is in the checkpoint and nowhere else. A trial
-        that had ended before its end was written down tells its last epoch again.
-        """
-        training = self._training
-        if self._n_told == training.n_epochs and not training.is_done:
-            training.next_epoch()
-        self._n_told = min(self._n_told + 1, training.n_epochs)
-        metrics, is_latest = training.history[self._n_told - 1], self._n_told == training.n_epochs
-        return {
-            **metrics.as_dict(),
-            "preview": training.preview() if is_latest and metrics.is_finite else None,
-            "checkpoint_epoch": training.checkpoint_epoch,
-            "done": is_latest and training.is_done,
-        }
-
-    def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Take on the next trial; what the last one has is on disk already."""
-        self._begin(new_config)
-        return True
-
-    def cleanup(self) -> None:
-        """A trial that is interrupted goes on from here when the sweep is resumed."""
-        if hasattr(self, "_training") and not self._training.is_done:
-            self._training.save()
+    def end(self, keep: bool) -> None:
+        if keep and hasattr(self, "_seat"):
+            self._seat.save()
 
 
-def _read_only_tensor(array: Any) -> Any:
-    """A tensor over Ray's shared memory; torch warns that it cannot be written, and nothing writes it."""
-    import warnings
+class SharedTrainer:
+    """A trial in a pack, in the trainer of the device that Ray placed this worker on. Needs no torch here."""
 
-    import torch
+    def __init__(self, broker: str, shared: Shared) -> None:
+        self._broker = broker
+        self._on_gpu = shared.device == "cuda"
+        self._trial_id: str | None = None
 
-    with warnings.catch_warnings(action="ignore"):
-        return torch.from_numpy(array)
+    def begin(self, trial_id: str, config: dict[str, Any], n_known: int) -> None:
+        self._trainer = trainer_of_this_device(self._broker, self._on_gpu)
+        self._trainer.join(trial_id, config, n_known)
+        self._trial_id = trial_id
+
+    def result(self) -> dict[str, Any]:
+        return self._trainer.result(self._trial_id)
+
+    def end(self, keep: bool) -> None:
+        if self._trial_id is not None:
+            self._trainer.leave(self._trial_id, keep)
+            self._trial_id = None

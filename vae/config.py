@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Activation = Literal["relu", "tanh", "elu", "softplus"]
-Precision = Literal["float32", "bf16"]
+Precision = Literal["float32", "bf16", "float64"]
 
 
 class TrialConfig(BaseModel):
@@ -26,7 +26,7 @@ class TrialConfig(BaseModel):
     batch_size: int = Field(128, ge=1, le=65536, description="Images per gradient step.")
     epochs: int = Field(20, ge=1, le=100_000, description="Passes over the training split, at the most.")
     precision: Precision = Field(
-        "float32", description="Of the layers' products; bf16 keeps weights, losses and Adam in float32."
+        "float32", description="bf16: of the layers' products, the rest in float32; float64: of everything."
     )
     seed: int = Field(0, ge=0, lt=2**32, description="Source of the initial weights, the order and the noise.")
 

@@ -40,15 +40,13 @@ class Pack:
         train: Tensor,
         validation: Tensor,
         device: str = "cpu",
-        dtype: torch.dtype = torch.float32,
         shape: ShapeClass | None = None,
         n_slots: int = 1,
     ) -> None:
         """train, validation: uint8 [N, D], moved to the device once. shape: the class of the trials, whose
-        widths the slots have; None: one slot, of each trial's own exact shape."""
+        widths the slots have; None: one slot, of each trial's own exact shape. n_slots: to begin with."""
         assert shape is not None or n_slots == 1, "several slots need a shape class"
         self.device = torch.device(device)
-        self.dtype = dtype
         self.train = train.to(self.device)
         self.validation = validation.to(self.device)
         self.n_slots = n_slots
@@ -60,6 +58,7 @@ class Pack:
     def _build(self, shape: ShapeClass) -> None:
         """Empty slots: zeros everywhere."""
         self.shape = shape
+        self.dtype = torch.float64 if shape.precision == "float64" else torch.float32
         self.stack = Vae(self.train.shape[1], shape, self._lead).to(self.device, self.dtype)
         self.stack.hidden_mask = padding.hidden_mask(shape, self._lead, self.device, self.dtype)
         parameters = dict(self.stack.named_parameters())
@@ -77,16 +76,29 @@ class Pack:
     def join(self, config: TrialConfig, state: TrialState | None = None) -> int:
         """Take in a trial, a new one or one that goes on from `state`; its slot.
 
-        There must be a free slot; a pack without a shape class has one, which the new trial takes over.
+        A pack that is full doubles its slots; a pack without a shape class has one, which the new trial takes over.
         """
-        state = state or TrialState.initial(self.train.shape[1], config)
-        if self._lead:
-            assert ShapeClass.of(config) == self.shape, "a trial of another shape class"
-        else:
+        if not self._lead:
             self._occupants.clear()
             self._build(ShapeClass.alone(config))
-        assert self.free_slots, "the pack is full"
+        elif not self.free_slots:
+            self._grow()
         slot = self.free_slots[0]
+        self._seat(slot, config, state or TrialState.initial(self.train.shape[1], config))
+        return slot
+
+    def _grow(self) -> None:
+        """Twice the slots; every trial stays in its own, as it is."""
+        states = {slot: self.state(slot) for slot in self._occupants}
+        self.n_slots *= 2
+        self._lead = (self.n_slots,)
+        self._build(self.shape)
+        for slot, state in states.items():
+            self._seat(slot, state.config, state)
+
+    def _seat(self, slot: int, config: TrialConfig, state: TrialState) -> None:
+        """Write everything that is the trial's own into its slot, in place."""
+        assert not self._lead or ShapeClass.of(config) == self.shape, "a trial of another shape class"
         for name, parameter in self.stack.named_parameters():
             padding.place(self._at(parameter.data, slot), state.weights[name])
         self.adam.place(slot, config.learning_rate, state.adam)
@@ -96,7 +108,6 @@ class Pack:
         if self.stack.hidden_mask is not None:
             padding.place(self._at(self.stack.hidden_mask, slot), torch.ones(1, config.hidden_units))
         self._occupants[slot] = _Occupant(config, state.epoch)
-        return slot
 
     def leave(self, slot: int) -> None:
         """Free a slot for the next trial."""
@@ -134,7 +145,9 @@ class Pack:
         return self._step.epoch(order, noise, active) / n_images
 
     def model(self, slot: int) -> Vae:
-        """The plain trial's model, unpadded; it shares no memory with the pack."""
+        """The plain trial's model, unpadded, as it is now."""
+        if not self._lead:
+            return self.stack
         config = self._occupants[slot].config
         model = Vae(self.train.shape[1], config).to(self.device, self.dtype)
         model.load_state_dict(self.weights(slot))

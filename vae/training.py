@@ -50,7 +50,7 @@ class Training:
     def _join(self) -> None:
         content = self.files.read(CHECKPOINT_FILE)
         if content is None:
-            self._slot = self.pack.join(self.config)
+            self.slot = self.pack.join(self.config)
             return
         state, description = unpack_checkpoint(content, CHECKPOINT_FILE)
         if state.config != self.config:
@@ -60,7 +60,7 @@ class Training:
             raise CheckpointError(
                 f"{CHECKPOINT_FILE}: of {found[0]} {found[1]}, this trial's is {expected[0]} {expected[1]}"
             )
-        self._slot = self.pack.join(self.config, state)
+        self.slot = self.pack.join(self.config, state)
         self.history = description.history
         self.checkpoint_epoch = state.epoch
 
@@ -74,13 +74,20 @@ class Training:
         return self.n_epochs >= self.config.epochs or (self.n_epochs > 0 and not self.history[-1].is_finite)
 
     def next_epoch(self) -> EpochMetrics:
-        """Train one epoch. What it found is on disk when this returns, if it is the best so far."""
+        """Train one epoch of this trial. What it found is on disk when this returns, if it is the best so far."""
+        self.begin_epoch()
+        return self.end_epoch(self.pack.epoch([self.slot])[self.slot])
+
+    def begin_epoch(self) -> None:
+        """The pack is about to train this trial; until it has, its weights are of no epoch."""
         self._is_between_epochs = False
-        metrics = self.pack.epoch([self._slot])[self._slot]
+
+    def end_epoch(self, metrics: EpochMetrics) -> EpochMetrics:
+        """The pack has trained this trial for an epoch: keep its numbers and, if it is the best, its weights."""
         self.history.append(metrics)
         self._is_between_epochs = True
         if best(self.history) is metrics:
-            self.files.write(MODEL_FILE, pack_model(self.pack.weights(self._slot), self._description()))
+            self.files.write(MODEL_FILE, pack_model(self.pack.weights(self.slot), self._description()))
         if metrics.is_finite and (self.is_done or time.monotonic() - self._saved_at > CHECKPOINT_SECONDS):
             self.save()
         return metrics
@@ -88,12 +95,12 @@ class Training:
     def save(self) -> None:
         """Write the checkpoint to train on from, unless it is there already or an epoch broke off half way."""
         if self._is_between_epochs and self.checkpoint_epoch < self.n_epochs and self.history[-1].is_finite:
-            self.files.write(CHECKPOINT_FILE, pack_checkpoint(self.pack.state(self._slot), self._description()))
+            self.files.write(CHECKPOINT_FILE, pack_checkpoint(self.pack.state(self.slot), self._description()))
             self.checkpoint_epoch, self._saved_at = self.n_epochs, time.monotonic()
 
     def leave(self) -> None:
         """Free the pack's slot for the next trial."""
-        self.pack.leave(self._slot)
+        self.pack.leave(self.slot)
 
     def _description(self) -> Description:
         return Description(self.config, self.dataset, self.image_shape, self.n_epochs, self.history)
@@ -101,7 +108,7 @@ class Training:
     @torch.no_grad()
     def preview(self) -> Preview:
         """The model as it is now: the first validation images, and samples of the same noise at every epoch."""
-        model, pack = self.pack.model(self._slot), self.pack
+        model, pack = self.pack.model(self.slot), self.pack
         inputs = pack.validation[:PREVIEW_IMAGES]
         noise = torch.zeros(len(inputs), self.config.latent_size, device=pack.device, dtype=pack.dtype)
         _, logits = model(as_float(inputs, pack.dtype), noise)
