@@ -140,7 +140,7 @@ def shown(path: Path) -> Path:
 
 
 def say(line: str) -> None:
-    CONSOLE.print(line, markup=False, highlight=False, soft_wrap=True)
+    CONSOLE.print(line, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -94,6 +94,10 @@ class Process:
     def send(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
 
+    def press_ctrl_c(self) -> None:
+        """SIGINT to the process and to Ray's daemons, which are in its group, as a terminal sends it."""
+        os.killpg(self.pid, signal.SIGINT)
+
     def kill_session(self) -> None:
         """kill -9 of the process and of all that it started, Ray's daemons and workers too."""
         while pids := session_of(self.pid):

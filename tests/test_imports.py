@@ -119,7 +119,7 @@ def imported_modules(file: Path) -> set[str]:
 def test_no_import_inside_a_function_dodges_a_cycle() -> None:
     """With every import counted, wherever it stands, the modules still have an order. (CycleError is a ValueError.)"""
     graph = {name: imported_modules(file) - {name} for name, file in modules().items()}
-    assert {"vae.objective", "vae.streams"} <= graph["vae.pack"]
+    assert {"vae.padding", "vae.streams"} <= graph["vae.pack"]
     order = list(TopologicalSorter(graph).static_order())
     assert order.index("vae.config") < order.index("vae.pack") < order.index("vae.training")
 

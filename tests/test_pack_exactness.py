@@ -1,7 +1,7 @@
 """A packed trial equals the same trial alone, in float64, whatever happens around it (DESIGN: packs)."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import pytest
 import torch
@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from vae import pack as pack_module
 from vae.checkpoint import Description, TrialState, pack_checkpoint, unpack_checkpoint
 from vae.config import TrialConfig
 from vae.metrics import EpochMetrics
-from vae.optim import AdamState, StackedAdam
+from vae.optim import AdamState, FusedAdam, RowAdam, StackedAdam
 from vae.pack import Pack
 from vae.shape import ShapeClass
 
@@ -22,9 +23,17 @@ EPOCHS = 10  # 210 steps
 ACTIVATIONS = ["relu", "tanh", "elu", "softplus"]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> None:
+@pytest.fixture(scope="module", autouse=True, params=[RowAdam, StackedAdam])
+def _the_adam_of_each_device(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Every test with the Adam that stacks have on a CPU, and with the one that they have on a GPU."""
     torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            pack_module,
+            "adam_for",
+            lambda parameters, n_lead, device: (request.param if n_lead else FusedAdam)(parameters),
+        )
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +43,14 @@ def images() -> tuple[Tensor, Tensor]:
 
 
 def config(seed: int = 0, **changes: object) -> TrialConfig:
-    base = {"latent_size": 3, "hidden_units": 21, "batch_size": BATCH, "epochs": EPOCHS, "learning_rate": 3e-3, "precision": "float64"}
+    base = {
+        "latent_size": 3,
+        "hidden_units": 21,
+        "batch_size": BATCH,
+        "epochs": EPOCHS,
+        "learning_rate": 3e-3,
+        "precision": "float64",
+    }
     return TrialConfig(**{**base, "seed": seed, **changes})  # type: ignore[arg-type]
 
 
@@ -109,7 +125,9 @@ def test_padded_entries_stay_exactly_zero(images: tuple[Tensor, Tensor], activat
     for _ in range(EPOCHS):
         pack.epoch([slot])
     shapes = {name: tuple(weight.shape) for name, weight in pack.state(slot).weights.items()}
-    stacks = [dict(pack.stack.named_parameters()), pack.adam.exp_avg, pack.adam.exp_avg_sq]
+    stacks = [dict(pack.stack.named_parameters())]
+    if isinstance(pack.adam, StackedAdam):
+        stacks += [pack.adam.exp_avg, pack.adam.exp_avg_sq]
     assert any(stacks[0][name].shape[1:] != shapes[name] for name in shapes)  # something is padded
     for stack in stacks:
         for name, shape in shapes.items():
@@ -223,13 +241,16 @@ def test_any_order_of_joining_pausing_and_leaving_changes_no_trial(data: st.Data
 
 
 @pytest.mark.parametrize("learning_rates", [[1e-3, 1e-1, 3e-4], [1.0]])
-def test_the_stacked_adam_equals_torchs_for_each_trial(learning_rates: list[float]) -> None:
+@pytest.mark.parametrize("kind", [RowAdam, StackedAdam])
+def test_the_adam_of_a_stack_equals_torchs_for_each_trial(
+    kind: type[RowAdam] | type[StackedAdam], learning_rates: list[float]
+) -> None:
     draw = torch.Generator().manual_seed(3)
     k = len(learning_rates)
     stack = {"w": torch.nn.Parameter(torch.randn(k, 4, 5, dtype=torch.float64, generator=draw))}
     plain = [torch.nn.Parameter(stack["w"].detach()[i].clone()) for i in range(k)]
     theirs = [torch.optim.Adam([plain[i]], lr=rate) for i, rate in enumerate(learning_rates)]
-    ours = StackedAdam(stack)
+    ours = kind(stack)
     for slot, rate in enumerate(learning_rates):
         ours.place(slot, rate, AdamState.initial({"w": plain[slot].detach()}))
     for step in range(250):

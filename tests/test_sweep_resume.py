@@ -158,7 +158,7 @@ def interrupted(cwd: Path) -> Stage:
     folder = cwd / "runs" / "it"
     with start(*NEW, cwd=cwd) as process:
         process.until(is_training(folder, n_finished=1), "training")
-        process.send(signal.SIGINT)
+        process.press_ctrl_c()
         return stage(folder, process.wait())
 
 
@@ -166,13 +166,11 @@ def interrupted(cwd: Path) -> Stage:
 def terminated(cwd: Path, interrupted: Stage) -> Stage:
     """Resumed with a line in the ledger that a crash cut off, then ended by SIGTERM, as a queueing system does."""
     folder = cwd / "runs" / "it"
-    n_before = sum(len(metrics(folder, trial)) for trial in interrupted.histories)
+    before = {trial: len(history) for trial, history in interrupted.histories.items()}
     with (folder / "ledger.jsonl").open("a") as file:
         file.write('{"event": "finished", "trial": "00')
     with start(*RESUME, cwd=cwd) as process:
-        process.until(
-            lambda: sum(len(metrics(folder, trial)) for trial in interrupted.histories) > n_before, "more epochs"
-        )
+        process.until(lambda: in_training(folder, before), "more epochs")
         process.send(signal.SIGTERM)
         return stage(folder, process.wait())
 
@@ -183,11 +181,15 @@ def resumed(cwd: Path, terminated: Stage) -> Stage:
     folder = cwd / "runs" / "it"
     before = {trial: len(history) for trial, history in terminated.histories.items()}
     with start(*RESUME, cwd=cwd) as process:
-        process.until(
-            lambda: any(before[trial] < len(metrics(folder, trial)) < N_EPOCHS for trial in before), "more epochs"
-        )
+        process.until(lambda: in_training(folder, before), "more epochs")
         os.kill(workers(process)[0], signal.SIGKILL)
         return stage(folder, process.wait())
+
+
+def in_training(folder: Path, before: dict[str, int]) -> bool:
+    """Whether a trial has come further than it was and is not at its end."""
+    trials = set(events(folder, "started"))
+    return any(before.get(trial, 0) < len(metrics(folder, trial)) < N_EPOCHS for trial in trials)
 
 
 def stage(folder: Path, ended: Ended) -> Stage:
@@ -302,7 +304,7 @@ def test_a_second_driver_on_a_sweep_is_refused_in_one_line_and_the_first_goes_on
 def test_ctrl_c_before_the_first_trial_leaves_nothing_behind(tmp_path: Path) -> None:
     with start(*NEW, cwd=tmp_path) as process:
         process.until(lambda: "Starting Ray" in process.stdout(), "start")
-        process.send(signal.SIGINT)
+        process.press_ctrl_c()
         ended = process.wait()
     assert ended.code == 130, ended.told
     assert "Traceback" not in ended.stderr
@@ -315,7 +317,7 @@ def test_ctrl_c_while_the_report_is_drawn_stops_at_once_and_resuming_draws_it(
     few = ("--space", "quick", "--name", "it", "--trials", "1", "--epochs", "4", "--max-concurrent", "1")
     with start(*few, cwd=tmp_path) as process:
         process.until(lambda: "Drawing the sweep's figures" in process.stdout(), "report")
-        process.send(signal.SIGINT)
+        process.press_ctrl_c()
         ended = process.wait()
     assert ended.code == 130, ended.told
     assert "Traceback" not in ended.stderr

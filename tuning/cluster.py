@@ -138,10 +138,10 @@ def check_storage(cluster: Cluster, storage: SweepStorage) -> None:
     marker = folder / f".check-{uuid.uuid4().hex}"
     marker.write_text("driver")
     try:
-        answers = {node.address: _probe_on(node, marker) for node in cluster.nodes}
+        answers = [(node, _probe_on(node, marker)) for node in cluster.nodes]  # all at once, then wait
         blind = [
-            address
-            for (address, answer), node in zip(answers.items(), cluster.nodes, strict=True)
+            node.address
+            for node, answer in answers
             if not ray.wait([answer], timeout=NODE_SECONDS)[0]
             or not ray.get(answer)
             or not marker.with_name(f"{marker.name}.{node.node_id}").exists()

@@ -125,11 +125,11 @@ def _epoch_seconds(plan: Plan, config: TrialConfig) -> float:
     """Seconds of one epoch of this config, from a few timed steps on noise."""
     import torch  # only an estimate needs it in the driver
 
-    from vae.matmul import prefer_onednn
+    from vae.matmul import prefer_fast_products
     from vae.pack import Pack
 
     torch.set_num_threads(1)
-    prefer_onednn()
+    prefer_fast_products("cpu")
     n_images = min(config.batch_size * TIMED_STEPS, data.DATASETS[plan.dataset].n_images["train"])
     pixels = torch.randint(0, 256, (n_images, plan.n_pixels), dtype=torch.uint8)
     pack = Pack(pixels, pixels[: n_images // 10])

@@ -17,7 +17,7 @@ from tuning.seat import Seat
 from tuning.shared import Shared
 from vae.config import TrialConfig
 from vae.files import Files
-from vae.matmul import prefer_onednn
+from vae.matmul import prefer_fast_products
 from vae.pack import Pack
 from vae.shape import ShapeClass
 from vae.training import Training
@@ -66,7 +66,7 @@ class Trainer:
 
     def __init__(self, shared: Shared) -> None:
         torch.set_num_threads(shared.n_threads)
-        prefer_onednn()
+        prefer_fast_products(shared.device)
         self._shared = shared
         self._images = shared.tensors()
         self._packs: dict[ShapeClass, Pack] = {}

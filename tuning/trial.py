@@ -56,11 +56,11 @@ class OwnProcess:
         # The driver imports this module as well and needs no torch: a second it would spend before Ray starts.
         import torch
 
-        from vae.matmul import prefer_onednn
+        from vae.matmul import prefer_fast_products
         from vae.pack import Pack
 
         torch.set_num_threads(shared.n_threads)
-        prefer_onednn()
+        prefer_fast_products(shared.device)
         self._shared = shared
         self._pack = Pack(*shared.tensors(), device=shared.device)
 

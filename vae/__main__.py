@@ -18,7 +18,7 @@ from vae.config import TrialConfig
 from vae.data import DATASETS, SplitName, load, resolve
 from vae.errors import CheckpointError, UserError
 from vae.files import LocalFiles
-from vae.matmul import prefer_onednn
+from vae.matmul import prefer_fast_products
 from vae.metrics import EpochMetrics, best
 from vae.options import Options, parse
 from vae.pack import Pack
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _train(options: Options) -> int:
     torch.set_num_threads(options.threads)
-    prefer_onednn()
+    prefer_fast_products(options.device)
     with _files_of("--data-dir", options.data_dir):
         dataset, note = resolve(options.dataset, options.data_dir)
         print(f"Dataset {note}")

@@ -1,4 +1,4 @@
-"""Float32 matrix products on a CPU: through oneDNN where that is exact, because it is faster there."""
+"""Float32 matrix products: on a CPU through oneDNN where that is exact, on a GPU on its tensor cores."""
 
 import torch
 
@@ -21,6 +21,24 @@ def prefer_onednn() -> bool:
         return True
     matmul.fp32_precision = "none"
     return False
+
+
+def prefer_tensor_cores() -> None:
+    """Let a GPU round the factors of float32 products to TF32 (10 bits of mantissa), as usual for training.
+
+    The sums stay float32; `precision: float64` is not touched. The older switch is for torch before 2.9.
+    """
+    if hasattr(torch.backends.cuda.matmul, "fp32_precision"):
+        torch.backends.cuda.matmul.fp32_precision = "tf32"
+    else:
+        torch.backends.cuda.matmul.allow_tf32 = True
+
+
+def prefer_fast_products(device: str) -> None:
+    """What is fast and right for float32 products on this device ("cpu" or "cuda"), for this process."""
+    if device == "cuda":
+        prefer_tensor_cores()
+    prefer_onednn()
 
 
 def _products_are_float32() -> bool:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from vae.padding import place, take
+from vae.padding import padded_to, place, take
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 
@@ -55,6 +55,50 @@ class FusedAdam:
             step=int(next(iter(moments.values()))["step"].item()),
             exp_avg={name: moment["exp_avg"].cpu().clone() for name, moment in moments.items()},
             exp_avg_sq={name: moment["exp_avg_sq"].cpu().clone() for name, moment in moments.items()},
+        )
+
+
+class RowAdam:
+    """Adam for K trials on a CPU: torch's fused one on each active trial's rows of the stack.
+
+    Rows are contiguous, as the fused kernel needs. It reads and writes each number once; the arithmetic of
+    StackedAdam, which a GPU compiles into one kernel, goes through memory a dozen times here.
+    """
+
+    def __init__(self, parameters: Mapping[str, nn.Parameter]) -> None:
+        """parameters: [K, ...] each."""
+        self._parameters = dict(parameters)
+        self._slots: dict[int, FusedAdam] = {}
+        self._rows: dict[int, dict[str, nn.Parameter]] = {}
+
+    def place(self, slot: int, learning_rate: float, state: AdamState) -> None:
+        """Take over a plain trial's moments and step count, padded into the slot."""
+        rows = {name: nn.Parameter(parameter.data[slot]) for name, parameter in self._parameters.items()}
+        padded = AdamState(
+            state.step,
+            {name: padded_to(state.exp_avg[name], row) for name, row in rows.items()},
+            {name: padded_to(state.exp_avg_sq[name], row) for name, row in rows.items()},
+        )
+        self._rows[slot], self._slots[slot] = rows, FusedAdam(rows)
+        self._slots[slot].place(0, learning_rate, padded)
+
+    def step(self, active: Tensor) -> None:
+        """One step of the active trials, [K] bool; where it is False nothing changes, whatever the gradient is."""
+        for slot in active.nonzero().flatten().tolist():
+            for name, parameter in self._parameters.items():
+                assert parameter.grad is not None
+                self._rows[slot][name].grad = parameter.grad[slot]
+            self._slots[slot].step(active[slot])
+        for parameter in self._parameters.values():
+            parameter.grad = None
+
+    def take(self, slot: int, shapes: Mapping[str, tuple[int, ...]]) -> AdamState:
+        """A copy of the plain trial's state, on the CPU."""
+        padded = self._slots[slot].take(0, shapes)
+        return AdamState(
+            padded.step,
+            {name: take(padded.exp_avg[name], shape) for name, shape in shapes.items()},
+            {name: take(padded.exp_avg_sq[name], shape) for name, shape in shapes.items()},
         )
 
 
@@ -109,3 +153,13 @@ class StackedAdam:
             exp_avg={name: take(self.exp_avg[name][slot], shape) for name, shape in shapes.items()},
             exp_avg_sq={name: take(self.exp_avg_sq[name][slot], shape) for name, shape in shapes.items()},
         )
+
+
+Adam = FusedAdam | RowAdam | StackedAdam
+
+
+def adam_for(parameters: Mapping[str, nn.Parameter], n_lead: int, device: torch.device) -> Adam:
+    """The Adam that is fastest for a trial alone (n_lead 0), and for a stack on this device."""
+    if not n_lead:
+        return FusedAdam(parameters)
+    return StackedAdam(parameters) if device.type == "cuda" else RowAdam(parameters)

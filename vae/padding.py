@@ -20,6 +20,13 @@ def place(slot: Tensor, plain: Tensor) -> None:
     slot[tuple(slice(0, size) for size in plain.shape)] = plain.to(slot)
 
 
+def padded_to(plain: Tensor, like: Tensor) -> Tensor:
+    """A new tensor of `like`'s shape and kind: the plain one, zeros around it."""
+    padded = torch.empty_like(like, requires_grad=False)
+    place(padded, plain)
+    return padded
+
+
 def take(slot: Tensor, shape: tuple[int, ...]) -> Tensor:
     """A copy of the plain tensor of this shape out of a slot's, on the CPU."""
     return slot[tuple(slice(0, size) for size in shape)].detach().cpu().clone(memory_format=torch.contiguous_format)

@@ -4,7 +4,14 @@ from dataclasses import dataclass
 
 from vae.config import Activation, Precision, TrialConfig
 
-HIDDEN_UNITS = (64, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 6144, 8192)
+HIDDEN_UNITS = (
+    *range(64, 513, 64),
+    *range(640, 1025, 128),
+    *range(1280, 2049, 256),
+    *range(2560, 4097, 512),
+    6144,
+    8192,
+)
 LATENT_SIZES = (16, 64, 256, 1024)  # few: latents cost next to nothing beside pixels x hidden units
 
 

@@ -1,48 +1,95 @@
-"""The gradient step of a pack, and an epoch of them."""
+"""The gradient step of a pack, and an epoch of them; on a GPU compiled and replayed as one CUDA graph.
+
+Everything that differs per trial or per step is a tensor that is written in place: learning rate, beta, order,
+noise, who is active, where in the epoch the step is. So a slot that changes hands recaptures nothing.
+"""
 
 import torch
 from torch import Tensor
 
 from vae import objective
 from vae.model import Posterior, Vae, as_float
-from vae.optim import FusedAdam, StackedAdam
+from vae.optim import Adam
 from vae.shape import ShapeClass
+
+WARM_UP_STEPS = 3  # before a capture, as CUDA graphs need them; with no trial active they change nothing
 
 
 class Step:
-    """The training step of one stack of trials, over buffers that stay where they are."""
+    """The training step of one stack of trials."""
 
-    def __init__(self, stack: Vae, adam: "FusedAdam | StackedAdam", train: Tensor, shape: ShapeClass) -> None:
+    def __init__(self, stack: Vae, adam: Adam, train: Tensor, shape: ShapeClass) -> None:
         """train: uint8 [N, D], on the stack's device."""
+        weight = stack.mean.weight
+        self._lead = tuple(weight.shape[:-2])
         self._stack = stack
         self._adam = adam
         self._train = train
         self._shape = shape
-        weight = stack.mean.weight
-        self._lead = weight.shape[:-2]
-        self._dtype = weight.dtype
-        self.beta = torch.zeros(tuple(self._lead), device=weight.device, dtype=weight.dtype)
+        device, dtype, n_images = weight.device, weight.dtype, len(train)
+        self.beta = torch.zeros(self._lead, device=device, dtype=dtype)
+        self.order = torch.zeros(*self._lead, n_images, device=device, dtype=torch.int64)
+        self.noise = torch.zeros(*self._lead, n_images, shape.latent_size, device=device, dtype=dtype)
+        self.active = torch.zeros(self._lead, device=device, dtype=torch.bool)
+        self._position = torch.zeros((), device=device, dtype=torch.int64)
+        self._total = torch.zeros(*self._lead, 2, device=device, dtype=torch.float64)
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._loss, self._update = self.losses, adam.step
+        if device.type == "cuda" and self._lead:
+            self._loss = torch.compile(self.losses, fullgraph=True, dynamic=False)
+            self._update = torch.compile(adam.step, fullgraph=True, dynamic=False)
 
-    def epoch(self, order: Tensor, noise: Tensor, active: Tensor) -> Tensor:
-        """A pass over the images. order: int64 [*lead, N]; noise [*lead, N, L]; active: bool [*lead].
+    def epoch(self) -> Tensor:
+        """A pass of the active trials over the images in `order`; sums over them of (D, R), float64 [*lead, 2]."""
+        n_images, size = len(self._train), min(self._shape.batch_size, len(self._train))
+        if self._train.is_cuda and self._lead and self._graph is None:
+            self._capture(size)
+        self._position.zero_()
+        self._total.zero_()
+        for _ in range(n_images // size):
+            if self._graph is not None:
+                self._graph.replay()
+            else:
+                self._step(size)
+        if n_images % size:
+            self._step(n_images % size)
+        return self._total.clone()
 
-        Returns the sums over the images of (D, R), float64 [*lead, 2].
-        """
-        total = torch.zeros(*self._lead, 2, dtype=torch.float64, device=order.device)
-        size = self._shape.batch_size
-        for start in range(0, order.shape[-1], size):
-            total += self._step(order[..., start : start + size], noise[..., start : start + size, :], active)
-        return total
+    def _step(self, size: int) -> None:
+        """One gradient step on the next `size` images of each trial's order; a trial that is not active stays."""
+        places = self._position + torch.arange(size, device=self._position.device)
+        visited = self.order.index_select(-1, places)  # [*lead, B]
+        loss, terms = self._loss(visited, self.noise.index_select(-2, places))
+        loss.backward()  # type: ignore[no-untyped-call]
+        self._update(self.active)
+        self._total += terms
+        self._position += size
 
-    def _step(self, visited: Tensor, noise: Tensor, active: Tensor) -> Tensor:
-        """One gradient step on the images `visited`, [*lead, B]; the sums of (D, R) before it."""
+    def losses(self, visited: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """The stack's loss, a scalar whose gradient is each trial's own; and the sums of (D, R), [*lead, 2]."""
         grey = torch.index_select(self._train, 0, visited.reshape(-1))
-        x = as_float(grey, self._dtype).view(*visited.shape, -1)
+        x = as_float(grey, noise.dtype).view(*visited.shape, -1)
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self._shape.precision == "bf16"):
             posterior, logits = self._stack(x, noise)
         distortion = objective.distortion(logits.to(x.dtype), x)
         rate = objective.rate(Posterior(posterior.mean.to(x.dtype), posterior.log_variance.to(x.dtype)))
-        loss = objective.weighted_loss(distortion, rate, self.beta.unsqueeze(-1)).mean(-1)
-        loss.sum().backward()  # type: ignore[no-untyped-call]
-        self._adam.step(active)
-        return torch.stack([distortion, rate], -1).detach().sum(-2, dtype=torch.float64)
+        loss = objective.weighted_loss(distortion, rate, self.beta.unsqueeze(-1)).mean(-1).sum()
+        return loss, torch.stack([distortion, rate], -1).detach().sum(-2, dtype=torch.float64)
+
+    def _capture(self, size: int) -> None:
+        """Record one full step. No trial is active while it is tried and recorded, so none is changed by it."""
+        was_active = self.active.clone()
+        self.active.zero_()
+        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(WARM_UP_STEPS):
+                self._position.zero_()
+                self._step(size)
+        torch.cuda.current_stream().wait_stream(stream)
+        self._position.zero_()
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            self._step(size)
+        self._graph = graph
+        self.active.copy_(was_active)
