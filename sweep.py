@@ -66,7 +66,7 @@ def start(chosen: argparse.Namespace) -> int:
 
 def resume(chosen: argparse.Namespace) -> int:
     """A sweep goes on: every trial that was not finished, and those that it still lacks."""
-    place = storage.locate(chosen.storage, chosen.resume)
+    place = storage.locate(chosen.storage, chosen.resume, "--resume")
     storage.open_existing(place)
     past = read_trials(place.folder)
     plan = extended(read_plan(place.folder), chosen.trials, len(past))
@@ -109,7 +109,7 @@ def finish(chosen: argparse.Namespace, plan: Plan, place: SweepStorage, records:
 
 
 def rebuild_report(chosen: argparse.Namespace) -> int:
-    place = storage.locate(chosen.storage, chosen.report)
+    place = storage.locate(chosen.storage, chosen.report, "--report")
     storage.open_existing(place)
     data_dir: Path = chosen.data_dir
     write_report(place, data_dir, chosen.top_k)
@@ -120,9 +120,10 @@ def write_report(place: SweepStorage, data_dir: Path, top_k: int) -> None:
     """Best models, figures and tables; the only place where the test split is read."""
     from report.build import build_report  # brings torch and matplotlib, which nothing before the report needs
 
-    place.pull()
-    folder = build_report(read_sweep(place.folder), data_dir, top_k, say)
-    place.push()
+    with storage.writing(place, f"rebuild it with: python sweep.py --report {place.name}"):
+        place.pull()
+        folder = build_report(read_sweep(place.folder), data_dir, top_k, say)
+        place.push()
     say(f"Report: {shown(folder)}")
     say(f"Look at it with: tensorboard --logdir {shown(place.folder)} --samples_per_plugin images=100")
 

@@ -6,7 +6,7 @@ The sweep's driver imports this before Ray starts, so it imports neither torch n
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from tensorboard.compat.proto import summary_pb2
@@ -19,9 +19,7 @@ from report.events import EventFile, read_events
 from report.grid import enlarge, tile
 from tuning.records import TrialRecord
 from vae.metrics import EpochMetrics, best
-
-if TYPE_CHECKING:
-    from vae.training import Preview
+from vae.preview import Preview
 
 LAST_TAG = "time/epoch_seconds"  # ends an epoch's record: an epoch that has it on disk is there whole
 RECONSTRUCTIONS_TAG = "preview/reconstructions"
@@ -52,7 +50,7 @@ class SweepEvents:
         """Called again for a trial that is open, it changes nothing."""
         self._open(record)
 
-    def epoch(self, record: TrialRecord, metrics: EpochMetrics, preview: "Preview | None") -> None:
+    def epoch(self, record: TrialRecord, metrics: EpochMetrics, preview: Preview | None) -> None:
         """Writes every epoch of the record's history that is not in the trial's files yet."""
         self._open(record).epoch(record, metrics.epoch, preview)
 
@@ -85,7 +83,7 @@ class _TrialEvents:
         if not has_start:  # TensorBoard would keep the first one anyway, with the time of the true start
             self._file.summary(hparams.hparams_pb(record.params, trial_id=record.trial_id))
 
-    def epoch(self, record: TrialRecord, epoch: int, preview: "Preview | None") -> None:
+    def epoch(self, record: TrialRecord, epoch: int, preview: Preview | None) -> None:
         self._write_new_epochs(record)
         if preview is not None and epoch > self._last_preview:
             self._preview = (epoch, preview)

@@ -714,7 +714,6 @@ def test_a_faulty_value_points_at_its_option(file: Path, setting: str, expected:
     ("overrides", "expected"),
     [
         ({"trials": 100_001}, "--trials 100001 (trials): 100001: input should be less than or equal to 100000"),
-        ({"epochs": 2}, "line 13, scheduler.grace_epochs: 3 is above epochs, 2; nothing would be stopped"),
         (
             {"dataset": "minst"},
             "--dataset minst (dataset): 'minst'; did you mean 'mnist'? allowed: auto, digits, mnist",
@@ -906,3 +905,15 @@ def test_every_sampler_proposes_trials_of_the_space(
                     steps = (value - dimension.low) / dimension.step
                     assert math.isclose(steps, round(steps), abs_tol=1e-6)
         study.tell(trial, -100.0 - number)
+
+
+def test_a_short_try_with_epochs_shortens_the_grace() -> None:
+    space = load_space("beta_study", Overrides(epochs=2))
+    assert (space.epochs, space.scheduler.grace_epochs) == (2, 2)
+
+
+def test_a_grace_that_is_set_with_epochs_is_kept_and_refused_where_it_is_too_long() -> None:
+    space = load_space("beta_study", Overrides(epochs=9, settings=["scheduler.grace_epochs=1"]))
+    assert (space.epochs, space.scheduler.grace_epochs) == (9, 1)
+    with pytest.raises(SpaceError, match=r"--set scheduler.grace_epochs=5.*5 is above epochs, 2"):
+        load_space("beta_study", Overrides(epochs=2, settings=["scheduler.grace_epochs=5"]))

@@ -20,7 +20,7 @@ from tensorboard.plugins.hparams import metadata as hparams_metadata
 from report.events import read_events
 from report.tensorboard import SweepEvents
 from tuning.records import TrialRecord
-from vae.training import Preview
+from vae.preview import Preview
 
 EPOCH_TAGS = {f"{split}/{name}" for split in ("train", "val") for name in ("loss", "elbo", "rate", "distortion")}
 BEST_TAGS = {"best/val_elbo", "best/val_rate", "best/val_distortion"}

@@ -18,7 +18,6 @@ from ray.tune import Callback, CheckpointConfig, FailureConfig, RunConfig, TuneC
 from ray.tune.progress_reporter import ProgressReporter
 
 from tuning.broker import start_broker
-from tuning.errors import StorageError
 from tuning.ledger import Ledger
 from tuning.plan import Plan
 from tuning.records import Observer, TrialRecord, leaderboard_csv
@@ -158,17 +157,12 @@ def run(
     Returns all records, the past ones too; one still "running" was stopped with the sweep, by Ctrl-C or
     the time budget (seconds), and goes on when it is resumed.
     """
+    sweep = Sweep(plan, storage, past, observers)
     try:
-        sweep = Sweep(plan, storage, past, observers)
-        try:
-            if sweep.n_to_run:
-                _fit(sweep, plan, storage, cluster, images, past, time_budget)
-        finally:
-            sweep.close()
-    except OSError as error:
-        raise StorageError(
-            f"{storage.folder}: {error.strerror or error}; put that right, then go on with: {storage.resume_command}"
-        ) from error
+        if sweep.n_to_run:
+            _fit(sweep, plan, storage, cluster, images, past, time_budget)
+    finally:
+        sweep.close()
     return list(sweep.records.values())
 
 

@@ -69,7 +69,7 @@ class Observer(Protocol):
     def started(self, record: TrialRecord) -> None: ...
 
     def epoch(self, record: TrialRecord, metrics: EpochMetrics, preview: Any) -> None:
-        """`record.history` already ends with `metrics`; `preview` is a vae.training.Preview, or None."""
+        """`record.history` already ends with `metrics`; `preview` is a vae.preview.Preview, or None."""
 
     def finished(self, record: TrialRecord) -> None:
         """`record.state` is final now."""

@@ -203,6 +203,17 @@ def _apply(document: _Document, overrides: Overrides) -> None:
             raise SpaceError(f"{option}: expected key=value, such as batch_size=256 or scheduler.type=none")
         _set(document, key.strip(), _scalar(text, option), option)
     _follow_grid(document, overrides)
+    _shorten_grace(document, overrides)
+
+
+def _shorten_grace(document: _Document, overrides: Overrides) -> None:
+    """--epochs below the file's grace is a short try of the study: then every trial has all its epochs."""
+    scheduler = document.content.get("scheduler")
+    if overrides.epochs is None or not isinstance(scheduler, dict) or ("scheduler", "grace_epochs") in document.options:
+        return
+    grace = scheduler.get("grace_epochs")
+    if isinstance(grace, int) and grace > overrides.epochs:
+        scheduler["grace_epochs"] = overrides.epochs
 
 
 def _follow_grid(document: _Document, overrides: Overrides) -> None:

@@ -92,11 +92,11 @@ class SweepStorage:
             fs.copy_files(path, str(self.folder), source_filesystem=filesystem)
 
 
-def locate(storage: str | None, name: str) -> SweepStorage:
-    """The place of sweep `name` under --storage. Raises StorageError for a name that is none."""
+def locate(storage: str | None, name: str, option: str = "--name") -> SweepStorage:
+    """The place of sweep `name`, given by `option`, under --storage. Raises StorageError for a name that is none."""
     if not NAME.fullmatch(name) or ".." in name:
         raise StorageError(
-            f"--name {name}: allowed are up to 100 letters, digits, '.', '_' and '-', the first a letter or a digit"
+            f"{option} {name}: allowed are up to 100 letters, digits, '.', '_' and '-', the first a letter or a digit"
         )
     storage = storage or DEFAULT_STORAGE
     if "://" not in storage:
@@ -129,12 +129,22 @@ def held(storage: SweepStorage, expected_bytes: int, is_new: bool) -> Iterator[N
         _create(storage, expected_bytes)
     lock = _lock(storage)
     try:
-        yield
+        with writing(storage, f"go on with: {storage.resume_command}"):
+            yield
     finally:
         ledger = storage.folder / LEDGER_FILE
         if is_new and (not ledger.exists() or not ledger.stat().st_size):
             shutil.rmtree(storage.folder)
         lock.close()
+
+
+@contextmanager
+def writing(storage: SweepStorage, afterwards: str) -> Iterator[None]:
+    """A disk that is full or gone is not a bug: OSError becomes StorageError, which says what to do afterwards."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(f"{storage.folder}: {error.strerror or error}; put that right, then {afterwards}") from error
 
 
 def _create(storage: SweepStorage, expected_bytes: int) -> None:

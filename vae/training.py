@@ -1,7 +1,6 @@
 """Training: one trial from its config to its files, an epoch at a time; it goes on from what it finds there."""
 
 import time
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -14,19 +13,11 @@ from vae.files import Files
 from vae.metrics import EpochMetrics, best
 from vae.model import as_float
 from vae.pack import Pack
+from vae.preview import Preview
 from vae.streams import EVALUATION_SEED, Stream, generator
 
 CHECKPOINT_SECONDS = 30.0  # of training that a crash may cost; a checkpoint takes 5-10 ms on a local disk
 PREVIEW_IMAGES = 8
-
-
-@dataclass(frozen=True)
-class Preview:
-    """A few images of one epoch, uint8 [n, height, width]: inputs, their reconstructions, samples from the prior."""
-
-    inputs: np.ndarray
-    reconstructions: np.ndarray
-    samples: np.ndarray
 
 
 class Training:
