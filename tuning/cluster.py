@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray.tune.execution import class_cache
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from tuning.errors import ClusterError, StorageError
@@ -28,6 +27,7 @@ SETTINGS = {
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_DISABLE_IMPORT_WARNING": "1",
+    "RAY_IGNORE_UNHANDLED_ERRORS": "1",  # of a trial that Tune no longer asks after, when a full disk stops the sweep
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000",  # Tune's snapshots are not what a sweep resumes from
     "TUNE_WARN_THRESHOLD_S": "30",
@@ -50,7 +50,8 @@ def connected(request: Request) -> Iterator[Cluster]:
 def _start(request: Request) -> None:
     quiet: dict[str, Any] = {} if request.verbose else {"logging_level": "ERROR", "log_to_driver": False}
     if request.address is None:
-        _start_local(quiet, "tuning.trial" if request.pack else "tuning.trial,vae.training")
+        os.environ["PYTHONPATH"] = os.pathsep.join([str(REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])])
+        ray.init(address="local", include_dashboard=False, **quiet)
         return
     if silence := _silence(request.address):
         raise _no_cluster(request.address, silence)
@@ -86,19 +87,6 @@ def _silence(address: str) -> str:
     except (OSError, OverflowError) as error:
         return str(error)
     return "" if frame[3:] == b"\x04" else "what answers is something else; the port of a head is 6379 unless told"
-
-
-def _start_local(quiet: dict[str, Any], modules: str) -> None:
-    """Ray on this machine alone, in such a way that trials start in the workers that Ray starts with itself.
-
-    These import `modules`, torch among them, while the driver prepares. Tune would give its workers an
-    environment of their own, for which Ray would start other workers, later.
-    """
-    os.environ["RAY_preload_python_modules"] = modules  # noqa: SIM112 Ray spells it so
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])])
-    ray.init(address="local", include_dashboard=False, **quiet)
-    class_cache.DEFAULT_ENV_VARS.clear()
-    del os.environ["RAY_CHDIR_TO_TRIAL_DIR"]  # the workers have it from Ray, which was started with it
 
 
 def _measure(request: Request) -> Cluster:
