@@ -14,7 +14,7 @@ from rich.console import Console
 
 from report.tensorboard import SweepEvents
 from tuning import experiment, options, storage
-from tuning.cluster import check_storage, connected
+from tuning.cluster import check_memory, check_storage, connected
 from tuning.ledger import read_trials
 from tuning.manifest import read_plan, read_sweep, write_manifest
 from tuning.plan import Plan, estimate, extended, new_plan
@@ -85,6 +85,7 @@ def sweep(chosen: argparse.Namespace, plan: Plan, place: SweepStorage, past: Seq
         images = loader.result()
         stack.enter_context(storage.held(place, plan.expected_bytes(), is_new=not past))
         check_storage(cluster, place)
+        check_memory(cluster, plan.slot_bytes())
         write_manifest(place.folder, plan, cluster)
         say(f"Running on {cluster.describe()}")
         events = stack.enter_context(closing(SweepEvents(place.folder, read_sweep(place.folder).search)))

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from vae import objective
 from vae.checkpoint import Description
+from vae.config import EVALUATION_BATCH
 from vae.data import Images
-from vae.evaluate import ACTIVE_UNIT_VARIANCE, EVALUATION_BATCH
+from vae.evaluate import ACTIVE_UNIT_VARIANCE
 from vae.metrics import EpochMetrics, best
 from vae.model import Vae, as_float
 from vae.streams import EVALUATION_SEED, Stream, generator

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from vae.config import TrialConfig
-from vae.evaluate import EVALUATION_BATCH, evaluate, mean_distortion_and_rate
+from vae.config import EVALUATION_BATCH, TrialConfig
+from vae.evaluate import evaluate, mean_distortion_and_rate
 from vae.model import Vae, initial_weights
 from vae.streams import evaluation_noise
 

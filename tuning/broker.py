@@ -17,11 +17,11 @@ CALLS = 16  # of trials that leave while others wait for their epoch, beside one
 
 def start_broker(name: str, shared: Shared) -> Any:
     """Create the broker, for as long as the driver lives; returns its handle, to be kept."""
-    return ray.remote(Broker).options(name=name, num_cpus=0, max_concurrency=CALLS).remote(name, ray.put(shared))
+    return ray.remote(Broker).options(name=name, num_cpus=0).remote(name, ray.put(shared))
 
 
 class Broker:
-    """Creates a trainer once for each device that asks."""
+    """Creates a trainer once for each device that asks; it answers one call at a time, so it cannot create two."""
 
     def __init__(self, name: str, shared: Shared) -> None:
         self._name = name

@@ -21,6 +21,7 @@ NOT_SHIPPED = [".git", ".venv", "runs", "models", "data", ".ci", "tests", "**/__
 MOST_WORKERS = 1000  # of an autoscaler without a limit
 ANSWER_SECONDS = 10  # for a head to answer that it is one
 HTTP2_GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+MEMORY_SHARE = 0.9  # of a GPU's, for packs: the rest is CUDA's own and the images
 NODE_SECONDS = 60  # for a node to answer whether it sees the storage
 SETTINGS = {
     "RAY_AIR_NEW_OUTPUT": "0",  # with a reporter of ours and verbose=0 Tune is then silent
@@ -160,3 +161,24 @@ def _probe(marker: str, node_id: str) -> bool:
     except OSError:
         return False
     return True
+
+
+def check_memory(cluster: Cluster, slot_bytes: int) -> None:
+    """A pack as large as it may become must fit on a GPU. Raises ClusterError."""
+    if not cluster.pack or cluster.device != "cuda":
+        return
+    has_gpu = any(node.gpus for node in cluster.nodes)
+    available = ray.get(_gpu_bytes.options(num_gpus=cluster.gpus_per_trial).remote()) if has_gpu else None
+    if available is not None and cluster.pack * slot_bytes > available * MEMORY_SHARE:
+        fitting = int(available * MEMORY_SHARE / slot_bytes)
+        raise ClusterError(
+            f"--pack {cluster.pack}: so many of the widest trials take {cluster.pack * slot_bytes / 2**30:.1f} GiB, "
+            f"a GPU has {available / 2**30:.1f} GiB; allowed: up to {fitting}, or off"
+        )
+
+
+@ray.remote  # type: ignore[untyped-decorator]
+def _gpu_bytes() -> int:
+    import torch
+
+    return int(torch.cuda.mem_get_info()[1])

@@ -14,6 +14,7 @@ from tuning.progress import duration
 from tuning.space import MOST_TRIALS, Categorical, SearchSpace
 from vae import data
 from vae.config import TrialConfig
+from vae.shape import ShapeClass
 
 BYTES_PER_PARAMETER = 16  # float32 of model.safetensors, and of weights and both moments in checkpoint.safetensors
 TIMED_STEPS = 40
@@ -59,6 +60,13 @@ class Plan:
                 rung *= settings.reduction_factor
         return frozenset(epoch for epoch in epochs if epoch <= last)
 
+    def slot_bytes(self) -> int:
+        """Memory of a slot for the widest trial of the space."""
+        ends = {name: _largest(dimension) for name, dimension in self.space.dimensions.items()}
+        n_images = data.DATASETS[self.dataset].n_images
+        shape = ShapeClass.of(self.space.config(ends, self.seed))
+        return shape.slot_bytes(self.n_pixels, n_images["train"], n_images["validation"])
+
     def expected_bytes(self) -> int:
         """About what the trials' files will take."""
         return self.space.trials * self.typical_config().n_parameters(self.n_pixels) * BYTES_PER_PARAMETER
@@ -93,6 +101,13 @@ def extended(plan: Plan, trials: int | None, n_known: int) -> Plan:
     if trials > MOST_TRIALS:
         raise SpaceError(f"--trials {trials}: allowed: at most {MOST_TRIALS:,}")
     return replace(plan, space=plan.space.model_copy(update={"trials": trials}))
+
+
+def _largest(dimension: Any) -> Any:
+    if not isinstance(dimension, Categorical):
+        return dimension.high
+    choices = dimension.choices
+    return max(choices) if all(isinstance(choice, int | float) for choice in choices) else choices[0]
 
 
 def _middle(dimension: Any) -> Any:

@@ -7,6 +7,7 @@ checkpoint on the restarted trainer: Tune stays the only one that knows about fa
 
 import threading
 import time
+from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,7 @@ Result = dict[str, Any]
 FIRST_SLOTS = 4  # of a shape class's pack, which doubles them as trials come: empty slots cost as much as full
 GATHER_SHARE = 0.1  # of the last epoch's time that the first to ask waits for the others, at the most
 GATHER_SECONDS = 0.02  # but no less than this
+PENDING_WRITES = 2  # of a trial: an epoch's model and checkpoint
 
 
 class WriteBehind:
@@ -34,22 +36,22 @@ class WriteBehind:
     def __init__(self, files: Files, writer: ThreadPoolExecutor) -> None:
         self._files = files
         self._writer = writer
-        self._last: Future[None] | None = None
+        self._pending: deque[Future[None]] = deque()
 
     def read(self, name: str) -> bytes | None:
         self.flush()
         return self._files.read(name)
 
     def write(self, name: str, content: bytes) -> None:
-        """Raises what an earlier write failed with."""
-        if self._last is not None and self._last.done():
-            self._last.result()
-        self._last = self._writer.submit(self._files.write, name, content)
+        """Raises what an earlier write failed with; waits where the disk is slower than the training."""
+        while len(self._pending) >= PENDING_WRITES or (self._pending and self._pending[0].done()):
+            self._pending.popleft().result()
+        self._pending.append(self._writer.submit(self._files.write, name, content))
 
     def flush(self) -> None:
         """Return once everything is on disk. Raises what a write failed with."""
-        if self._last is not None:
-            self._last.result()
+        while self._pending:
+            self._pending.popleft().result()
 
 
 @dataclass(frozen=True)
@@ -72,22 +74,24 @@ class Trainer:
         self._packs: dict[ShapeClass, Pack] = {}
         self._members: dict[str, _Member] = {}
         self._waiting: dict[str, Future[Result]] = {}  # trials that want an epoch
+        self._device = threading.Lock()  # held by whoever touches a pack or changes who is a member; taken first
         self._changed = threading.Condition()  # guards members and waiting
-        self._device = threading.Lock()  # held by whoever touches a pack
         self._writer = ThreadPoolExecutor(1)
         self._epoch_seconds: dict[ShapeClass, float] = {}
         threading.Thread(target=self._serve, daemon=True).start()
 
     def join(self, trial_id: str, config: dict[str, Any], n_known: int) -> None:
         """Take a trial on, from its checkpoint if it has one. Raises CheckpointError."""
-        self.leave(trial_id, keep=False)  # a retried trial, whose worker was killed, has not left
         trial_config, shared = TrialConfig(**config), self._shared
         shape = ShapeClass.of(trial_config)
         files = WriteBehind(shared.storage.trial_files(trial_id), self._writer)
         with self._device:
+            before = self._remove(trial_id, keep=False)  # a retried trial, whose worker was killed, has not left
+            if before is not None:
+                before.files.flush()
             training = Training(self._pack(shape), trial_config, shared.dataset, shared.image_shape, files)
-        with self._changed:
-            self._members[trial_id] = _Member(Seat(training, n_known, shared.preview_epochs), files, shape)
+            with self._changed:
+                self._members[trial_id] = _Member(Seat(training, n_known, shared.preview_epochs), files, shape)
 
     def result(self, trial_id: str) -> Result:
         """The trial's next one; returns when its epoch is trained. Raises KeyError for a trial that has not joined,
@@ -109,17 +113,24 @@ class Trainer:
 
     def leave(self, trial_id: str, keep: bool) -> None:
         """Let a trial go, all its files written; `keep`: with a checkpoint, to go on from later."""
+        with self._device:
+            member = self._remove(trial_id, keep)
+        if member is not None:
+            member.files.flush()
+
+    def _remove(self, trial_id: str, keep: bool) -> _Member | None:
+        """Take a trial out of its pack, if it is in one; its last files may still be on their way."""
         with self._changed:
             member = self._members.pop(trial_id, None)
             self._waiting.pop(trial_id, Future()).cancel()
             self._changed.notify_all()
-        if member is None:
-            return
-        with self._device:
-            if keep:
-                member.seat.save()
-            member.seat.training.leave()
-        member.files.flush()
+        if member is not None:
+            try:
+                if keep:
+                    member.seat.save()
+            finally:
+                member.seat.training.leave()
+        return member
 
     def _pack(self, shape: ShapeClass) -> Pack:
         if shape not in self._packs:
@@ -131,38 +142,46 @@ class Trainer:
     def _serve(self) -> None:
         """For ever: wait for requests, train those that fit together, answer them."""
         while True:
-            shape, asked, members = self._gather()
-            started = time.perf_counter()
-            try:
-                with self._device:
-                    results = self._train(shape, members)
-            except Exception as error:  # each trial that waits fails with it, in its own worker
-                for future in asked.values():
-                    future.set_exception(error)
-                continue
-            self._epoch_seconds[shape] = time.perf_counter() - started
-            for trial_id, future in asked.items():
-                future.set_result(results[trial_id])
+            shape = self._gather()
+            with self._device:
+                asked = self._take(shape)  # only now: a trial that has left since is in no pack any more
+                if asked:
+                    self._train(shape, asked)
 
-    def _gather(self) -> tuple[ShapeClass, dict[str, Future[Result]], dict[str, _Member]]:
-        """The shape class that has waited longest, and who of it waits once the others had their time to join in."""
+    def _gather(self) -> ShapeClass:
+        """The shape class that has waited longest, once the others of it had their time to ask too."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting)
             shape = self._members[next(iter(self._waiting))].shape
             patience = max(GATHER_SECONDS, GATHER_SHARE * self._epoch_seconds.get(shape, 0.0))
             self._changed.wait_for(lambda: self._all_wait(shape), timeout=patience)
-            names = [name for name in self._waiting if self._members[name].shape == shape]
-            asked = {name: self._waiting.pop(name) for name in names}
-            return shape, asked, {name: self._members[name] for name in names}
+            return shape
 
     def _all_wait(self, shape: ShapeClass) -> bool:
         return all(name in self._waiting for name, member in self._members.items() if member.shape == shape)
 
-    def _train(self, shape: ShapeClass, members: dict[str, _Member]) -> dict[str, Result]:
-        trainings = [member.seat.training for member in members.values()]
-        for training in trainings:
-            training.begin_epoch()
-        metrics = self._packs[shape].epoch(training.slot for training in trainings)
-        for training in trainings:
-            training.end_epoch(metrics[training.slot])
-        return {name: member.seat.result() for name, member in members.items()}
+    def _take(self, shape: ShapeClass) -> list[tuple[_Member, Future[Result]]]:
+        """The requests of a shape class, which wait no longer."""
+        with self._changed:
+            names = [name for name in self._waiting if self._members[name].shape == shape]
+            return [(self._members[name], self._waiting.pop(name)) for name in names]
+
+    def _train(self, shape: ShapeClass, asked: list[tuple[_Member, Future[Result]]]) -> None:
+        """One epoch of those who asked. A failure of the epoch is every trial's, one of a trial's files its own."""
+        started = time.perf_counter()
+        trainings = [member.seat.training for member, _ in asked]
+        try:
+            for training in trainings:
+                training.begin_epoch()
+            metrics = self._packs[shape].epoch(training.slot for training in trainings)
+        except Exception as error:
+            for _, future in asked:
+                future.set_exception(error)
+            return
+        self._epoch_seconds[shape] = time.perf_counter() - started
+        for member, future in asked:
+            try:
+                member.seat.training.end_epoch(metrics[member.seat.training.slot])
+                future.set_result(member.seat.result())
+            except Exception as error:
+                future.set_exception(error)

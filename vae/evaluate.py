@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from vae import objective
+from vae.config import EVALUATION_BATCH
 from vae.model import Vae, as_float
 from vae.streams import evaluation_noise
 
-EVALUATION_BATCH = 500  # images; at 784 x 400 two batches of activations stay in the cache of a core
 ACTIVE_UNIT_VARIANCE = 0.01  # of Var_x(E_q[u|x]), Burda et al. 2015
 
 

@@ -95,6 +95,7 @@ class Pack:
         states = {slot: self.state(slot) for slot in self._occupants}
         self.n_slots *= 2
         self._lead = (self.n_slots,)
+        del self.stack, self.adam, self.step, self._evaluation_noise  # room for the new ones
         self._build(self.shape)
         for slot, state in states.items():
             self._seat(slot, state.config, state)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from vae.config import Activation, Precision, TrialConfig
+from vae.config import EVALUATION_BATCH, Activation, Precision, TrialConfig
 
 HIDDEN_UNITS = (
     *range(64, 513, 64),
@@ -13,6 +13,8 @@ HIDDEN_UNITS = (
     8192,
 )
 LATENT_SIZES = (16, 64, 256, 1024)  # few: latents cost next to nothing beside pixels x hidden units
+TENSORS_PER_PARAMETER = 6  # weight, gradient, two moments; as much again as two of them while Adam steps
+IMAGE_COPIES = 6  # of a batch: input, logits, their gradient, and what the objective holds on the way
 
 
 @dataclass(frozen=True, order=True)
@@ -49,3 +51,15 @@ class ShapeClass:
             config.batch_size,
             config.precision,
         )
+
+    def slot_bytes(self, n_pixels: int, n_train: int, n_validation: int) -> int:
+        """Memory that one slot of a pack takes on its device, so that too many are refused before one is filled."""
+        number = 8 if self.precision == "float64" else 4
+        config = TrialConfig(
+            hidden_units=self.hidden_units, latent_size=self.latent_size, hidden_layers=self.hidden_layers
+        )
+        parameters = TENSORS_PER_PARAMETER * config.n_parameters(n_pixels) * number
+        epoch = n_train * (8 + self.latent_size * number) + n_validation * self.latent_size * number
+        rows = max(self.batch_size, EVALUATION_BATCH)
+        widths = IMAGE_COPIES * n_pixels + 4 * self.hidden_layers * self.hidden_units + 8 * self.latent_size
+        return parameters + epoch + rows * widths * number

@@ -46,6 +46,7 @@ class Step:
             self._capture(size)
         self._position.zero_()
         self._total.zero_()
+        self._stack.zero_grad(set_to_none=False)  # what an epoch that broke off has left
         for _ in range(n_images // size):
             if self._graph is not None:
                 self._graph.replay()
