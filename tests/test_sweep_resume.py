@@ -29,7 +29,7 @@ from vae.checkpoint import unpack_checkpoint
 
 pytestmark = pytest.mark.slow
 
-N_TRIALS, N_EPOCHS, N_MORE = 5, 80, 2
+N_TRIALS, N_EPOCHS, N_MORE = 6, 80, 2
 # Without a scheduler and with a sampler that looks at no result, every run of a seed must come to the same trials.
 SETTINGS = ("--set", "scheduler.type=none", "--set", "sampler.type=random", "--seed", "5")
 RUN = ("--top-k", "0", "--max-concurrent", "2")
@@ -99,7 +99,7 @@ def test_a_sweep_whose_driver_is_killed_at_any_moment_resumes_to_the_same_trials
                 third.kill_session()  # driver, Ray and workers at once, as when the machine goes down
             _assert_the_study_knows(folder)
             ended = succeed(*RESUME, cwd=tmp_path)
-    assert "Resuming it: 3 of 5 trials are finished" in ended.stdout
+    assert f"Resuming it: 3 of {N_TRIALS} trials are finished" in ended.stdout
     assert_whole(folder, N_TRIALS, uninterrupted)
 
 
@@ -166,11 +166,10 @@ def interrupted(cwd: Path) -> Stage:
 def terminated(cwd: Path, interrupted: Stage) -> Stage:
     """Resumed with a line in the ledger that a crash cut off, then ended by SIGTERM, as a queueing system does."""
     folder = cwd / "runs" / "it"
-    before = {trial: len(history) for trial, history in interrupted.histories.items()}
     with (folder / "ledger.jsonl").open("a") as file:
         file.write('{"event": "finished", "trial": "00')
     with start(*RESUME, cwd=cwd) as process:
-        process.until(lambda: in_training(folder, before), "more epochs")
+        process.until(lambda: in_training(folder, interrupted), "more epochs")
         process.send(signal.SIGTERM)
         return stage(folder, process.wait())
 
@@ -179,17 +178,19 @@ def terminated(cwd: Path, interrupted: Stage) -> Stage:
 def resumed(cwd: Path, terminated: Stage) -> Stage:
     """Resumed to the end, with a worker killed on the way."""
     folder = cwd / "runs" / "it"
-    before = {trial: len(history) for trial, history in terminated.histories.items()}
     with start(*RESUME, cwd=cwd) as process:
-        process.until(lambda: in_training(folder, before), "more epochs")
+        process.until(lambda: in_training(folder, terminated, n_running=2), "more epochs")
         os.kill(workers(process)[0], signal.SIGKILL)
         return stage(folder, process.wait())
 
 
-def in_training(folder: Path, before: dict[str, int]) -> bool:
-    """Whether a trial has come further than it was and is not at its end."""
-    trials = set(events(folder, "started"))
-    return any(before.get(trial, 0) < len(metrics(folder, trial)) < N_EPOCHS for trial in trials)
+def in_training(folder: Path, past: Stage, n_running: int = 1) -> bool:
+    """Whether so many trials have started again of which one has come further, and none is about to end."""
+    before = {trial: len(history) for trial, history in past.histories.items()}
+    running = set(events(folder, "started")[len(past.starts) :]) - set(events(folder, "finished"))
+    reached = {trial: len(metrics(folder, trial)) for trial in running}
+    has_come_further = any(n_epochs > before.get(trial, 0) for trial, n_epochs in reached.items())
+    return len(running) >= n_running and max(reached.values()) <= N_EPOCHS - 15 and has_come_further
 
 
 def stage(folder: Path, ended: Ended) -> Stage:
@@ -269,6 +270,20 @@ def test_a_worker_that_is_killed_is_replaced_and_its_trial_goes_on_from_its_chec
         before = [line["epoch_seconds"] for line in terminated.histories[trial]][:n_epochs]
         assert trained[: len(before)] == before
     assert not list((cwd / "runs" / "it").glob("trials/*/error.txt"))
+
+
+def test_a_worker_that_is_killed_between_two_trials_costs_neither(
+    tmp_path: Path, uninterrupted: dict[str, History]
+) -> None:
+    """Tune itself does not retry a trial whose worker dies as it is handed on to it."""
+    folder = tmp_path / "runs" / "it"
+    with start(*NEW, "--max-concurrent", "1", cwd=tmp_path) as process:
+        for n_killed in range(2):
+            process.until(lambda n=n_killed: len(metrics(folder, f"{2 * n:04d}")) == N_EPOCHS, "end of a trial")
+            os.kill(workers(process)[-1], signal.SIGKILL)
+        ended = process.wait()
+    assert ended.code == 0, ended.told
+    assert_whole(folder, N_TRIALS, uninterrupted)
 
 
 def test_a_sweep_that_is_complete_is_resumed_to_its_report_and_nothing_is_trained(

@@ -5,9 +5,9 @@ import math
 import os
 import random
 import threading
-from collections.abc import Callable, Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from tuning.shared import Shared
 from tuning.space import SearchSpace
 from tuning.storage import SweepStorage
 from tuning.trainer import FIRST_SLOTS, Trainer, WriteBehind
+from vae import pack as pack_module
 from vae import training as training_module
 from vae.checkpoint import CHECKPOINT_FILE, MODEL_FILE, TrialState, unpack_checkpoint, unpack_model
 from vae.config import TrialConfig
@@ -98,14 +99,18 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
     return seen
 
 
-@contextmanager
-def threads(n: int) -> Iterator[Callable[..., Future[Any]]]:
-    """`submit` of a pool of so many. One that hangs would keep the process from ending, so it fails the test first."""
-    pool = ThreadPoolExecutor(n)
-    try:
-        yield pool.submit
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+def in_a_thread(call: Callable[..., Any], *arguments: Any) -> Future[Any]:
+    """Its answer. One that hangs fails its test and does not keep the process from ending."""
+    future: Future[Any] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(call(*arguments))
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return future
 
 
 def results_of(trainer: Trainer, trial_id: str, one: TrialConfig, n_known: int = 0) -> list[Result]:
@@ -120,9 +125,8 @@ def results_of(trainer: Trainer, trial_id: str, one: TrialConfig, n_known: int =
 
 def train_together(trainer: Trainer, trials: dict[str, TrialConfig]) -> dict[str, list[Result]]:
     """Every trial by a thread of its own."""
-    with threads(len(trials)) as submit:
-        ends = {trial_id: submit(results_of, trainer, trial_id, one) for trial_id, one in trials.items()}
-        return {trial_id: end.result(SECONDS) for trial_id, end in ends.items()}
+    ends = {trial_id: in_a_thread(results_of, trainer, trial_id, one) for trial_id, one in trials.items()}
+    return {trial_id: end.result(SECONDS) for trial_id, end in ends.items()}
 
 
 def alone(shared: Shared, one: TrialConfig, files: Files | None = None) -> Training:
@@ -273,10 +277,9 @@ def test_waiting_requests_are_gathered_into_one_batched_epoch(
     trainer, trials = Trainer(shared), varied(4)
     for trial_id, one in trials.items():
         trainer.join(trial_id, one.model_dump(), 0)
-    with threads(4) as submit:
-        for _ in range(EPOCHS):
-            for answer in [submit(trainer.result, trial_id) for trial_id in trials]:
-                answer.result(SECONDS)
+    for _ in range(EPOCHS):
+        for answer in [in_a_thread(trainer.result, trial_id) for trial_id in trials]:
+            answer.result(SECONDS)
     assert calls == [[0, 1, 2, 3]] * EPOCHS
 
 
@@ -321,13 +324,12 @@ def test_a_trial_that_leaves_while_it_waits_is_let_go_and_the_others_go_on(
     trainer = Trainer(shared)
     trainer.join("0000", config().model_dump(), 0)
     trainer.join("idle", config(1).model_dump(), 0)
-    with threads(2) as submit:
-        waiting = submit(trainer.result, "0000")
-        until(lambda: asked_for_an_epoch(trainer))
-        submit(trainer.leave, "0000", True).result(SECONDS)
-        with pytest.raises(CancelledError, match="^$"):
-            waiting.result(SECONDS)
-        assert submit(trainer.result, "idle").result(SECONDS)["epoch"] == 1
+    waiting = in_a_thread(trainer.result, "0000")
+    until(lambda: asked_for_an_epoch(trainer))
+    in_a_thread(trainer.leave, "0000", True).result(SECONDS)
+    with pytest.raises(CancelledError, match=r"^$"):
+        waiting.result(SECONDS)
+    assert in_a_thread(trainer.result, "idle").result(SECONDS)["epoch"] == 1
     assert calls == [[1]]
     assert shared.storage.trial_files("0000").read(CHECKPOINT_FILE) is None
 
@@ -338,17 +340,17 @@ def test_no_epoch_is_trained_for_a_request_that_was_taken_back(
     trainer = Trainer(shared)
     trainer.join("0000", config().model_dump(), 0)
     trainer.join("idle", config(1).model_dump(), 0)
-    with threads(2) as submit:
-        waiting = submit(trainer.result, "0000")
-        until(lambda: asked_for_an_epoch(trainer))
-        trainer.leave("idle", keep=False)
-        waiting.result(SECONDS)
-        trainer.join("idle", config(1).model_dump(), 0)
-        waiting = submit(trainer.result, "0000")
-        until(lambda: asked_for_an_epoch(trainer))
-        trainer.leave("0000", keep=False)
-        trainer.leave("idle", keep=False)  # nobody is left
-        results_of(trainer, "0001", config(2))
+    waiting = in_a_thread(trainer.result, "0000")
+    until(lambda: asked_for_an_epoch(trainer))
+    trainer.leave("idle", keep=False)
+    waiting.result(SECONDS)
+    trainer.join("idle", config(1).model_dump(), 0)
+    waiting = in_a_thread(trainer.result, "0000")
+    until(lambda: asked_for_an_epoch(trainer))
+    trainer.leave("0000", keep=False)
+    trainer.leave("idle", keep=False)  # nobody is left
+    time.sleep(0.1)  # for the trainer to notice
+    results_of(trainer, "0001", config(2))
     assert [] not in calls
     assert len(calls) == 1 + EPOCHS
 
@@ -368,17 +370,16 @@ def test_a_trial_that_leaves_between_its_request_and_the_epoch_moves_no_other(
         return join(pack, one, state)
 
     monkeypatch.setattr(Pack, "join", slow_join)
-    with threads(4) as submit:
-        joining = submit(trainer.join, "0001", config(1).model_dump(), 0)
-        assert holds.wait(SECONDS)
-        leaving = submit(trainer.leave, "0000", False)
-        next_one = submit(results_of, trainer, "0002", config(2))
-        waiting = submit(quietly, trainer.result, "0000")
-        threading.Event().wait(0.2)  # for each to come as far as it can
-        go_on.set()
-        for each in (joining, leaving, waiting):
-            each.result(SECONDS)
-        assert_as_alone(shared, "0002", config(2), next_one.result(SECONDS))
+    joining = in_a_thread(trainer.join, "0001", config(1).model_dump(), 0)
+    assert holds.wait(SECONDS)
+    leaving = in_a_thread(trainer.leave, "0000", False)
+    next_one = in_a_thread(results_of, trainer, "0002", config(2))
+    waiting = in_a_thread(quietly, trainer.result, "0000")
+    time.sleep(0.2)  # for each to come as far as it can
+    go_on.set()
+    for each in (joining, leaving, waiting):
+        each.result(SECONDS)
+    assert_as_alone(shared, "0002", config(2), next_one.result(SECONDS))
     assert_as_alone(shared, "0001", config(1), [trainer.result("0001") for _ in range(EPOCHS)])
 
 
@@ -408,12 +409,11 @@ def test_two_workers_that_join_one_trial_at_once_leave_it_one_slot(
         return joined[-1]
 
     monkeypatch.setattr(Pack, "join", slow_join)
-    with threads(2) as submit:
-        both = [submit(trainer.join, "0000", config().model_dump(), 0) for _ in range(2)]
-        threading.Event().wait(0.1)
-        free.set()
-        for each in both:
-            each.result(SECONDS)
+    both = [in_a_thread(trainer.join, "0000", config().model_dump(), 0) for _ in range(2)]
+    time.sleep(0.1)
+    free.set()
+    for each in both:
+        each.result(SECONDS)
     assert joined == [0, 0]
 
 
@@ -481,13 +481,12 @@ def test_an_exception_inside_an_epoch_reaches_every_trial_that_waits_and_the_tra
     for trial_id, one in trials.items():
         trainer.join(trial_id, one.model_dump(), 0)
     trainer.join("idle", config(9, epochs=EPOCHS).model_dump(), 0)
-    with threads(4) as submit:
-        answers = [submit(trainer.result, trial_id) for trial_id in trials]
-        until(lambda: asked_for_an_epoch(trainer, 3))
-        answers.append(submit(trainer.result, "idle"))
-        for answer in answers:
-            with pytest.raises(RuntimeError, match="out of memory"):
-                answer.result(SECONDS)
+    answers = [in_a_thread(trainer.result, trial_id) for trial_id in trials]
+    until(lambda: asked_for_an_epoch(trainer, 3))
+    answers.append(in_a_thread(trainer.result, "idle"))
+    for answer in answers:
+        with pytest.raises(RuntimeError, match="out of memory"):
+            answer.result(SECONDS)
     for trial_id in (*trials, "idle"):
         trainer.leave(trial_id, keep=True)
         assert shared.storage.trial_files(trial_id).read(CHECKPOINT_FILE) is None  # of no epoch
@@ -495,11 +494,32 @@ def test_an_exception_inside_an_epoch_reaches_every_trial_that_waits_and_the_tra
         assert_as_alone(shared, trial_id, trials[trial_id], results)
 
 
+def test_a_pack_that_cannot_grow_refuses_the_trial_that_joins_and_keeps_the_others_as_they_are(
+    shared: Shared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer, trials = Trainer(shared), varied(FIRST_SLOTS)
+    for trial_id, one in trials.items():
+        trainer.join(trial_id, one.model_dump(), 0)
+    results = {trial_id: [trainer.result(trial_id)] for trial_id in trials}
+
+    def no_memory(*_: Any) -> None:
+        raise RuntimeError("CUDA out of memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pack_module, "Step", no_memory)
+        with pytest.raises(RuntimeError, match="out of memory"):
+            trainer.join("late", config(9).model_dump(), 0)
+    for trial_id, one in trials.items():
+        results[trial_id] += [trainer.result(trial_id) for _ in range(EPOCHS - 1)]
+        assert_as_alone(shared, trial_id, one, results[trial_id])
+    assert_as_alone(shared, "late", config(9), results_of(trainer, "late", config(9)))
+
+
 class Disk(SweepStorage):
     """A storage whose named files cannot be written."""
 
     full: frozenset[str] = frozenset()
-    slow: threading.Event | None = None
+    delay = 0.0  # seconds of each writing
 
     def trial_files(self, trial_id: str) -> Files:
         return _FilesOf(self, super().trial_files(trial_id), trial_id)
@@ -515,6 +535,7 @@ class _FilesOf:
     def write(self, name: str, content: bytes) -> None:
         if f"{self._trial_id}/{name}" in self._disk.full:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        time.sleep(self._disk.delay)
         self._files.write(name, content)
 
 
@@ -527,12 +548,11 @@ def full_disk(shared: Shared, *full: str) -> tuple[Shared, type[Disk]]:
 def test_a_write_that_fails_reaches_its_trial_and_no_other(shared: Shared, name: str) -> None:
     failing, disk = full_disk(shared, f"0001/{name}")
     trainer, trials = Trainer(failing), varied(3)
-    with threads(3) as submit:
-        ends = {trial_id: submit(results_of, trainer, trial_id, one) for trial_id, one in trials.items()}
-        with pytest.raises(OSError, match="No space left on device"):
-            ends["0001"].result(SECONDS)
-        for trial_id in ("0000", "0002"):
-            assert_as_alone(shared, trial_id, trials[trial_id], ends[trial_id].result(SECONDS))
+    ends = {trial_id: in_a_thread(results_of, trainer, trial_id, one) for trial_id, one in trials.items()}
+    with pytest.raises(OSError, match="No space left on device"):
+        ends["0001"].result(SECONDS)
+    for trial_id in ("0000", "0002"):
+        assert_as_alone(shared, trial_id, trials[trial_id], ends[trial_id].result(SECONDS))
     quietly(trainer.leave, "0001", True)
     disk.full = frozenset()
     assert_as_alone(shared, "0001", trials["0001"], results_of(trainer, "0001", trials["0001"]))
@@ -585,13 +605,12 @@ def test_a_disk_slower_than_the_training_holds_the_trial_up_instead_of_filling_t
             files.write(MODEL_FILE, b"%d" % i)
             under_way.release()
 
-    with threads(1) as submit:
-        writing = submit(write_ten)
-        while under_way.acquire(timeout=0.2):
-            pass
-        assert not writing.done()
-        free.set()
-        writing.result(SECONDS)
+    writing = in_a_thread(write_ten)
+    while under_way.acquire(timeout=0.2):
+        pass
+    assert not writing.done()
+    free.set()
+    writing.result(SECONDS)
     files.flush()
     assert folder.content == {MODEL_FILE: b"9"}
 
@@ -606,7 +625,8 @@ def test_what_is_read_is_what_was_written_last() -> None:
 
 
 def test_the_files_of_a_trial_that_is_done_are_on_disk_with_its_last_result(shared: Shared) -> None:
-    trainer = Trainer(shared)
+    slow = type("SlowDisk", (Disk,), {"delay": 0.1})
+    trainer = Trainer(replace(shared, storage=slow(shared.storage.folder)))
     trainer.join("0000", config().model_dump(), 0)
     for _ in range(EPOCHS):
         result = trainer.result("0000")
@@ -622,7 +642,7 @@ def until(happened: Callable[[], bool]) -> None:
     for _ in range(int(SECONDS / 0.005)):
         if happened():
             return
-        threading.Event().wait(0.005)
+        time.sleep(0.005)
     raise AssertionError("it never happened")
 
 
@@ -642,21 +662,20 @@ def quietly(call: Callable[..., Any], *arguments: Any) -> Any:
 def live_and_die(trainer: Trainer, trial_id: str, one: TrialConfig, seed: int) -> list[EpochMetrics]:
     """A driver's view of a trial whose workers leave, are killed while idle or while they wait, and come back."""
     choose, known = random.Random(seed), list[EpochMetrics]()
-    with threads(2) as submit:
-        while len(known) < one.epochs:
-            trainer.join(trial_id, one.model_dump(), len(known))
-            for _ in range(choose.randint(0, 3)):
-                (metrics,) = metrics_in([trainer.result(trial_id)])
-                if metrics.epoch == len(known) + 1:  # as tuning.experiment.Sweep
-                    known.append(metrics)
-                if len(known) == one.epochs:
-                    break
-            end = choose.choice(["keep", "drop", "kill", "kill while it waits"])
-            if end in ("keep", "drop"):
-                trainer.leave(trial_id, keep=end == "keep" or choose.random() < 0.8)
-            elif end == "kill while it waits":
-                submit(quietly, trainer.result, trial_id)  # its answer reaches nobody
-                threading.Event().wait(choose.random() * 0.02)
+    while len(known) < one.epochs:
+        trainer.join(trial_id, one.model_dump(), len(known))
+        for _ in range(choose.randint(0, 3)):
+            (metrics,) = metrics_in([trainer.result(trial_id)])
+            if metrics.epoch == len(known) + 1:  # as tuning.experiment.Sweep
+                known.append(metrics)
+            if len(known) == one.epochs:
+                break
+        end = choose.choice(["keep", "drop", "kill", "kill while it waits"])
+        if end in ("keep", "drop"):
+            trainer.leave(trial_id, keep=end == "keep" or choose.random() < 0.8)
+        elif end == "kill while it waits":
+            in_a_thread(quietly, trainer.result, trial_id)  # its answer reaches nobody
+            time.sleep(choose.random() * 0.02)
     trainer.leave(trial_id, keep=False)
     return known
 
@@ -669,12 +688,11 @@ def test_sixteen_workers_that_come_go_and_die_as_they_like_change_no_number(
     monkeypatch.setattr(trainer_module, "GATHER_SECONDS", 0.002)
     trainer, widths = Trainer(shared), (5, 70)
     trials = {f"{i:04d}": config(i, hidden_units=widths[i % 2], epochs=6) for i in range(16)}
-    with threads(16) as submit:
-        ends = {
-            trial_id: submit(live_and_die, trainer, trial_id, one, 100 * seed + one.seed)
-            for trial_id, one in trials.items()
-        }
-        histories = {trial_id: end.result(SECONDS) for trial_id, end in ends.items()}
+    ends = {
+        trial_id: in_a_thread(live_and_die, trainer, trial_id, one, 100 * seed + one.seed)
+        for trial_id, one in trials.items()
+    }
+    histories = {trial_id: end.result(SECONDS) for trial_id, end in ends.items()}
     for trial_id, history in histories.items():
         assert_same_history(history, alone(shared, trials[trial_id]).history)
 
@@ -753,33 +771,32 @@ def sweep_in_order(space: SearchSpace, folder: Path, device: Any) -> list[TrialR
     study, scheduler = Study(folder, space, seed=0), make_scheduler(space, seed=0)
     records: list[TrialRecord] = []
     running: dict[str, _TuneTrial] = {}
-    with threads(SIDE_BY_SIDE) as submit:
-        while True:
-            while len(running) < SIDE_BY_SIDE and len(records) < space.trials:
-                number, params = study.propose()
-                records.append(TrialRecord(f"{number:04d}", params, space.config(params, 0)))
-                running[records[-1].trial_id] = trial = _TuneTrial(records[-1].trial_id)
-                device.join(trial.trial_id, records[-1].config.model_dump(), 0)
-                scheduler.on_trial_add(None, trial)
-            if not running:
-                return records
-            answers = {trial_id: submit(device.result, trial_id) for trial_id in running}
-            results = {trial_id: answer.result(SECONDS) for trial_id, answer in answers.items()}
-            for trial_id, result in results.items():
-                record, trial = records[int(trial_id)], running[trial_id]
-                (metrics,) = metrics_in([result])
-                record.history.append(metrics)
-                study.report(int(trial_id), metrics)
-                seen = {**result, "training_iteration": metrics.epoch}
-                if not result["done"] and scheduler.on_trial_result(None, trial, seen) != scheduler.STOP:
-                    continue
-                if result["done"]:
-                    scheduler.on_trial_complete(None, trial, seen)
-                record.state = "complete" if metrics.epoch == space.epochs else "pruned"
-                record.state = record.state if metrics.is_finite else "failed"
-                study.tell(int(trial_id), record)
-                device.leave(trial_id, False)
-                del running[trial_id]
+    while True:
+        while len(running) < SIDE_BY_SIDE and len(records) < space.trials:
+            number, params = study.propose()
+            records.append(TrialRecord(f"{number:04d}", params, space.config(params, 0)))
+            running[records[-1].trial_id] = trial = _TuneTrial(records[-1].trial_id)
+            device.join(trial.trial_id, records[-1].config.model_dump(), 0)
+            scheduler.on_trial_add(None, trial)
+        if not running:
+            return records
+        answers = {trial_id: in_a_thread(device.result, trial_id) for trial_id in running}
+        results = {trial_id: answer.result(SECONDS) for trial_id, answer in answers.items()}
+        for trial_id, result in results.items():
+            record, trial = records[int(trial_id)], running[trial_id]
+            (metrics,) = metrics_in([result])
+            record.history.append(metrics)
+            study.report(int(trial_id), metrics)
+            seen = {**result, "training_iteration": metrics.epoch}
+            if not result["done"] and scheduler.on_trial_result(None, trial, seen) != scheduler.STOP:
+                continue
+            if result["done"]:
+                scheduler.on_trial_complete(None, trial, seen)
+            record.state = "complete" if metrics.epoch == space.epochs else "pruned"
+            record.state = record.state if metrics.is_finite else "failed"
+            study.tell(int(trial_id), record)
+            device.leave(trial_id, False)
+            del running[trial_id]
 
 
 @pytest.mark.parametrize("sampler", [{"type": "tpe", "startup_trials": 4}, {"type": "random"}], ids=["tpe", "random"])

@@ -17,31 +17,32 @@ CALLS = 16  # of trials that leave while others wait for their epoch, beside one
 
 def start_broker(name: str, shared: Shared) -> Any:
     """Create the broker, for as long as the driver lives; returns its handle, to be kept."""
-    return ray.remote(Broker).options(name=name, num_cpus=0).remote(name, ray.put(shared))
+    return ray.remote(Broker).options(name=name, num_cpus=0).remote(name, [ray.put(shared)], shared.n_slots)
 
 
 class Broker:
     """Creates a trainer once for each device that asks; it answers one call at a time, so it cannot create two."""
 
-    def __init__(self, name: str, shared: Shared) -> None:
+    def __init__(self, name: str, shared: list[Any], n_slots: int) -> None:
+        """shared: a reference to it, in a list, as Ray would resolve it outside one. Kept: a trainer that restarts
+        is given it again, and Ray itself forgets what it was first created with."""
         self._name = name
-        self._shared = shared
+        self._shared = shared[0]
+        self._n_slots = n_slots
         self._trainers: dict[str, Any] = {}
 
     def trainer(self, node_id: str, gpu: str | None) -> str:
         """The name of the trainer of this device: a GPU of the node, or (None) the node's CPUs."""
-        from tuning.trainer import Trainer  # brings torch, which a broker without trainers does not need
-
         name = f"{self._name}-{node_id}-{gpu or 'cpu'}"
         if name not in self._trainers:
             environment = {"env_vars": {"CUDA_VISIBLE_DEVICES": gpu}} if gpu is not None else {}
             self._trainers[name] = (
-                ray.remote(Trainer)
+                ray.remote(TrainerProcess)
                 .options(
                     name=name,
                     num_cpus=0,
                     num_gpus=0,
-                    max_concurrency=self._shared.n_slots + CALLS,
+                    max_concurrency=self._n_slots + CALLS,
                     max_restarts=-1,
                     runtime_env=environment,
                     scheduling_strategy=NodeAffinitySchedulingStrategy(node_id, soft=False),
@@ -49,6 +50,24 @@ class Broker:
                 .remote(self._shared)
             )
         return name
+
+
+class TrainerProcess:
+    """A trainer, as an actor. Whoever looks an actor up loads its class: this one loads without torch."""
+
+    def __init__(self, shared: Shared) -> None:
+        from tuning.trainer import Trainer  # brings torch, which only the trainer's own process needs
+
+        self._trainer = Trainer(shared)
+
+    def join(self, trial_id: str, config: dict[str, Any], n_known: int) -> None:
+        self._trainer.join(trial_id, config, n_known)
+
+    def result(self, trial_id: str) -> dict[str, Any]:
+        return self._trainer.result(trial_id)
+
+    def leave(self, trial_id: str, keep: bool) -> None:
+        self._trainer.leave(trial_id, keep)
 
 
 class RemoteTrainer:

@@ -7,6 +7,7 @@ import signal
 import tempfile
 import time
 import uuid
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,6 +49,9 @@ class Sweep(Callback):  # type: ignore[misc]
         self._ledger = Ledger(storage.folder)
         self._study = Study(storage.folder, plan.space, plan.seed, past)
         self._unfinished = [record for record in past if record.state == "running"]
+        self._lost: list[TrialRecord] = []
+        self._begun: set[str] = set()
+        self._n_losses: Counter[str] = Counter()
         self._checkpoint_epochs: dict[str, int] = {}
         self._written_at = self._pushed_at = time.monotonic()
 
@@ -71,8 +75,17 @@ class Sweep(Callback):  # type: ignore[misc]
         n_known = len(record.history)
         return {"trial_id": record.trial_id, "config": record.config.model_dump(), "n_known": n_known}
 
+    def take_back(self) -> bool:
+        """Have the lost trials proposed again, if nothing else is left; False also where the sweep was stopped."""
+        running = [record for record in self.records.values() if record.state == "running"]
+        if not self._lost or len(running) > len(self._lost) or len(self.records) < self._plan.space.trials:
+            return False
+        self._unfinished, self._lost = self._lost, []
+        return True
+
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         record = self._record(trial)
+        self._begun.add(record.trial_id)
         self._ledger.started(record)
         for observer in self._observers:
             observer.started(record)
@@ -106,11 +119,18 @@ class Sweep(Callback):  # type: ignore[misc]
         self._finish(record)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Tune has retried it; the traceback stays in the trial's folder."""
+        """Tune has retried it, unless its worker died between two trials: then it is taken back here.
+
+        The traceback of one that failed stays in its folder.
+        """
         record = self._record(trial)
         text = Path(trial.error_file).read_text()  # every failure's traceback, as Tune collected them
         if os.strerror(errno.ENOSPC) in text:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # every trial would fail; this one goes on later
+        if record.trial_id not in self._begun and self._n_losses[record.trial_id] < RETRIES:
+            self._n_losses[record.trial_id] += 1
+            self._lost.append(record)
+            return
         (self._storage.folder / record.folder / "error.txt").write_text(text)
         record.state = "failed"
         record.error = next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "unknown")[:300]
@@ -161,6 +181,8 @@ def run(
     try:
         if sweep.n_to_run:
             _fit(sweep, plan, storage, cluster, images, past, time_budget)
+            while time_budget is None and sweep.take_back():
+                _fit(sweep, plan, storage, cluster, images, list(sweep.records.values()), None)
     finally:
         sweep.close()
     return list(sweep.records.values())

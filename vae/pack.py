@@ -91,14 +91,12 @@ class Pack:
         return slot
 
     def _grow(self) -> None:
-        """Twice the slots; every trial stays in its own, as it is."""
-        states = {slot: self.state(slot) for slot in self._occupants}
-        self.n_slots *= 2
-        self._lead = (self.n_slots,)
-        del self.stack, self.adam, self.step, self._evaluation_noise  # room for the new ones
-        self._build(self.shape)
-        for slot, state in states.items():
-            self._seat(slot, state.config, state)
+        """Twice the slots; every trial stays in its own, as it is. Where the memory is short, nothing changes."""
+        wider = Pack(self.train, self.validation, str(self.device), self.shape, 2 * self.n_slots)
+        for slot, trial in self._occupants.items():
+            wider._seat(slot, trial.config, self.state(slot))
+        wider._ahead = self._ahead
+        vars(self).update(vars(wider))
 
     def _seat(self, slot: int, config: TrialConfig, state: TrialState) -> None:
         """Write everything that is the trial's own into its slot, in place."""
