@@ -76,6 +76,7 @@ class Process:
             stdout=self._stdout,
             stderr=self._stderr,
             start_new_session=True,
+            preexec_fn=_hear_ctrl_c,
         )
 
     def __enter__(self) -> "Process":
@@ -195,6 +196,11 @@ def json_lines(path: Path) -> list[dict[str, Any]]:
 
 def files_below(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+def _hear_ctrl_c() -> None:
+    """A shell that runs the tests in the background has them, and what they start, ignore it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _content(file: Any) -> str:

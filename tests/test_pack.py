@@ -19,6 +19,7 @@ from vae.evaluate import evaluate
 from vae.metrics import EpochMetrics
 from vae.model import initial_weights
 from vae.pack import Pack
+from vae.shape import ShapeClass
 from vae.streams import epoch_noise, epoch_order, evaluation_noise
 
 TINY = TrialConfig(latent_size=2, hidden_units=5, batch_size=4, learning_rate=0.01, beta=2.5, seed=7)
@@ -227,11 +228,32 @@ def test_a_gpu_gives_what_the_cpu_gives() -> None:
     """In float64, where the order of the sums costs 1e-12 or so."""
     rows = []
     for device in ("cpu", "cuda"):
-        pack = Pack(images(50), images(20, seed=1), device, torch.float64)
-        pack.join(TINY)
+        pack = Pack(images(50), images(20, seed=1), device)
+        pack.join(TINY.model_copy(update={"precision": "float64"}))
         rows.append([pack.epoch([0])[0] for _ in range(3)][-1])
     assert rows[1].val_elbo == pytest.approx(rows[0].val_elbo, rel=1e-9)
     assert rows[1].train_loss == pytest.approx(rows[0].train_loss, rel=1e-9)
+
+
+@pytest.mark.gpu
+def test_a_packed_trial_on_a_gpu_is_the_trial_alone_on_a_cpu() -> None:
+    """Compiled, captured in a CUDA graph and replayed; a slot that changes hands recaptures nothing."""
+    trials = [
+        TINY.model_copy(update={"precision": "float64", "seed": seed, "hidden_units": 5 + seed}) for seed in range(3)
+    ]
+    packed = Pack(images(50), images(20, seed=1), "cuda", ShapeClass.of(trials[0]), n_slots=2)
+    first, second = packed.join(trials[0]), packed.join(trials[1])
+    for _ in range(2):
+        packed.epoch([first, second])
+    packed.leave(first)
+    third = packed.join(trials[2])
+    metrics = [packed.epoch([second, third]) for _ in range(3)][-1]
+    for slot, trial, n_epochs in ((second, trials[1], 5), (third, trials[2], 3)):
+        alone = Pack(images(50), images(20, seed=1))
+        alone.join(trial)
+        expected = [alone.epoch([0])[0] for _ in range(n_epochs)][-1]
+        assert metrics[slot].val_elbo == pytest.approx(expected.val_elbo, rel=1e-9)
+        assert metrics[slot].train_loss == pytest.approx(expected.train_loss, rel=1e-9)
 
 
 @pytest.mark.slow

@@ -30,7 +30,9 @@ def test_the_table_of_hyperparameters_is_that_of_the_code(name: str) -> None:
 
 
 def test_every_option_that_the_readme_shows_is_one() -> None:
-    used = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", "\n".join(re.findall(r"(?m)^    python sweep\.py (.*)$", README))))
+    used = set(
+        re.findall(r"(?<![\w-])--[a-z][a-z-]+", "\n".join(re.findall(r"(?m)^    python sweep\.py (.*)$", README)))
+    )
     help_text = subprocess.run(
         [sys.executable, "sweep.py", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout

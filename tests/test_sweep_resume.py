@@ -176,21 +176,22 @@ def terminated(cwd: Path, interrupted: Stage) -> Stage:
 
 @pytest.fixture(scope="module")
 def resumed(cwd: Path, terminated: Stage) -> Stage:
-    """Resumed to the end, with a worker killed on the way."""
+    """Resumed to the end, with all workers killed on the way."""
     folder = cwd / "runs" / "it"
     with start(*RESUME, cwd=cwd) as process:
-        process.until(lambda: in_training(folder, terminated, n_running=2), "more epochs")
-        os.kill(workers(process)[0], signal.SIGKILL)
+        process.until(lambda: in_training(folder, terminated), "more epochs")
+        for pid in workers(process):
+            os.kill(pid, signal.SIGKILL)
         return stage(folder, process.wait())
 
 
-def in_training(folder: Path, past: Stage, n_running: int = 1) -> bool:
-    """Whether so many trials have started again of which one has come further, and none is about to end."""
+def in_training(folder: Path, past: Stage) -> bool:
+    """Whether trials have started again of which one has come further, and none is about to end."""
     before = {trial: len(history) for trial, history in past.histories.items()}
     running = set(events(folder, "started")[len(past.starts) :]) - set(events(folder, "finished"))
     reached = {trial: len(metrics(folder, trial)) for trial in running}
     has_come_further = any(n_epochs > before.get(trial, 0) for trial, n_epochs in reached.items())
-    return len(running) >= n_running and max(reached.values()) <= N_EPOCHS - 15 and has_come_further
+    return has_come_further and max(reached.values()) <= N_EPOCHS - 15
 
 
 def stage(folder: Path, ended: Ended) -> Stage:
@@ -250,7 +251,7 @@ def test_a_line_of_the_ledger_that_a_crash_cut_off_is_dropped(cwd: Path, termina
     assert all(json.loads(line)["event"] for line in lines)
 
 
-def test_a_sweep_stopped_twice_and_with_a_worker_killed_is_the_uninterrupted_one(
+def test_a_sweep_stopped_twice_and_with_its_workers_killed_is_the_uninterrupted_one(
     cwd: Path, resumed: Stage, uninterrupted: dict[str, History]
 ) -> None:
     assert resumed.ended.code == 0, resumed.ended.told
@@ -263,7 +264,7 @@ def test_a_worker_that_is_killed_is_replaced_and_its_trial_goes_on_from_its_chec
     cwd: Path, terminated: Stage, resumed: Stage
 ) -> None:
     starts = resumed.starts[len(terminated.starts) :]
-    assert len(starts) == len(set(starts)) + 1, "one trial was started twice"
+    assert len(starts) > len(set(starts)), "a trial was started twice"
     for trial, n_epochs in terminated.checkpoint_epochs.items():
         content = (cwd / "runs" / "it" / "trials" / trial / "checkpoint.safetensors").read_bytes()
         trained = [line.epoch_seconds for line in unpack_checkpoint(content, trial)[1].history]

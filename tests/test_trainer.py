@@ -347,6 +347,7 @@ def test_no_epoch_is_trained_for_a_request_that_was_taken_back(
     trainer.join("idle", config(1).model_dump(), 0)
     waiting = in_a_thread(trainer.result, "0000")
     until(lambda: asked_for_an_epoch(trainer))
+    time.sleep(0.1)  # for the trainer to begin to gather
     trainer.leave("0000", keep=False)
     trainer.leave("idle", keep=False)  # nobody is left
     time.sleep(0.1)  # for the trainer to notice
