@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 import yaml
 
 from benchmarks.hardware import describe
@@ -85,20 +86,22 @@ def run_ours(configs: list[dict[str, Any]], epochs: int, data_dir: Path) -> Meas
         space.write_text(yaml.safe_dump(_space(configs, epochs)))
         command = [sys.executable, str(REPOSITORY / "sweep.py"), "--space", str(space), "--name", "ours"]
         command += ["--storage", folder, "--data-dir", str(data_dir)]
-        started = time.perf_counter()
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=folder)
-        assert process.stdout is not None
-        swept = next(
-            time.perf_counter() - started
-            for line in process.stdout
-            if line.startswith(f"{len(configs)}/{len(configs)}")
-        )
-        process.stdout.read()
-        whole = time.perf_counter() - started
-        if process.wait():
-            raise SystemExit(f"sweep.py ended with {process.returncode}")
-        trials = read_trials(Path(folder) / "ours")
-        slots = json.loads((Path(folder) / "ours" / "manifest.json").read_text())["hardware"]["slots"]
+        return _timed_sweep(command, Path(folder) / "ours", len(configs))
+
+
+def _timed_sweep(command: list[str], sweep: Path, n_trials: int) -> Measured:
+    """Run sweep.py and read off its folder what its trials took."""
+    started = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=sweep.parent)
+    assert process.stdout is not None
+    ended = (time.perf_counter() for line in process.stdout if line.startswith(f"{n_trials}/{n_trials}"))
+    swept = next(ended) - started
+    process.stdout.read()
+    whole = time.perf_counter() - started
+    if process.wait():
+        raise SystemExit(f"sweep.py ended with {process.returncode}")
+    trials = read_trials(sweep)
+    slots = json.loads((sweep / "manifest.json").read_text())["hardware"]["slots"]
     elbo = [trial.history[-1].val_elbo for trial in trials]
     return Measured(swept, sum(trial.seconds for trial in trials), slots, elbo, whole - swept)
 
@@ -119,6 +122,27 @@ def _space(configs: list[dict[str, Any]], epochs: int) -> dict[str, Any]:
         "sampler": {"type": "tpe"},
         "baselines": [{name: c[name] for name in c if name != "hidden_units"} for c in configs],
     }
+
+
+def gpu_row(data_dir: Path, n_trials: int, epochs: int) -> str:
+    """A whole sweep with ASHA on the GPUs here, packed: wall seconds, how busy nvidia-smi saw them, and the share of
+    the slots' time that was not training. Where there is no GPU it says so."""
+    if not torch.cuda.is_available():
+        return f"GPU, {n_trials} trials x {epochs} epochs with ASHA: not measured, there is no GPU here"
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, str(REPOSITORY / "sweep.py"), "--space", "beta_study", "--dataset", "mnist"]
+        command += ["--trials", str(n_trials), "--epochs", str(epochs), "--name", "gpu", "--storage", folder]
+        watch = ["nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits", "--loop=1"]
+        with subprocess.Popen(watch, stdout=subprocess.PIPE, text=True) as watcher:
+            run = _timed_sweep([*command, "--data-dir", str(data_dir)], Path(folder) / "gpu", n_trials)
+            watcher.terminate()
+            assert watcher.stdout is not None
+            busy = [float(line) for line in watcher.stdout.read().split()]
+    outside = run.overhead_seconds / run.wall_seconds
+    return (
+        f"GPU, {n_trials} trials x {epochs} epochs with ASHA: {run.wall_seconds:.1f} s, utilisation "
+        f"{statistics.mean(busy):.0f} % (nvidia-smi, mean), {outside:.0%} of the slots' time outside training"
+    )
 
 
 def table(sides: dict[str, list[Measured]], epochs: int) -> list[str]:
@@ -149,6 +173,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=1, help="of all sides, one after the other")
     parser.add_argument("--data-dir", type=Path, default=default_data_dir())
     parser.add_argument("--only-ours", action="store_true", help="for the overhead at many trials")
+    parser.add_argument("--gpu-trials", type=int, default=256, help="of the sweep on a GPU, where there is one")
     chosen = parser.parse_args()
     configs = configurations(chosen.trials)
     hardware = describe()
@@ -165,6 +190,7 @@ def main() -> None:
     print(f"{chosen.trials} trials x {chosen.epochs} epochs of MNIST, {chosen.repeats} repeat(s)")
     print("\n".join([*hardware, "", *table(sides, chosen.epochs)]))
     reports = [run.report_seconds for run in sides["ours"]]
+    print("\n" + gpu_row(chosen.data_dir, chosen.gpu_trials, epochs=20))
     print(f"\nOurs then draws its report and gives Ray back: {statistics.median(reports):.1f} s")
 
 
