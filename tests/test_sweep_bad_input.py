@@ -100,7 +100,7 @@ def assert_says_it_in_a_line(stderr: str) -> None:
         (["--space", "quick", "--set", "scheduler.type=asher"], "'asher'; did you mean 'asha'? allowed: asha,"),
         (["--space", "quick", "--set", "search.beta.low=9"], "low 9.0 is above high 4.0"),
         (["--space", "quick", "--name", "../x"], "--name ../x: allowed are up to 100 letters, digits"),
-        (["--space", "quick", "--name", "/tmp/x"], "--name /tmp/x: allowed are up to 100 letters, digits"),
+        (["--space", "quick", "--name", "/x/y"], "--name /x/y: allowed are up to 100 letters, digits"),
         (["--space", "quick", "--name", "a b"], "--name a b: allowed are up to 100 letters, digits"),
         (["--space", "quick", "--name", ""], "--name: ''; allowed: anything but nothing"),
         (["--space", "quick", "--storage", ""], "--storage: ''; allowed: anything but nothing"),
