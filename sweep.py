@@ -69,7 +69,7 @@ def resume(chosen: argparse.Namespace) -> int:
     place = storage.locate(chosen.storage, chosen.resume, "--resume")
     storage.open_existing(place)
     past = read_trials(place.folder)
-    plan = extended(read_plan(place.folder), chosen.trials, len(past))
+    plan = extended(read_plan(place.folder), chosen.trials, len(past), chosen.data_dir)
     n_finished = sum(record.state != "running" for record in past)
     say(f"Resuming {plan.name}: {n_finished} of {plan.space.trials} trials are finished")
     return sweep(chosen, plan, place, past)
@@ -112,8 +112,7 @@ def finish(chosen: argparse.Namespace, plan: Plan, place: SweepStorage, records:
 def rebuild_report(chosen: argparse.Namespace) -> int:
     place = storage.locate(chosen.storage, chosen.report, "--report")
     storage.open_existing(place)
-    data_dir: Path = chosen.data_dir
-    write_report(place, data_dir, chosen.top_k)
+    write_report(place, chosen.data_dir or read_plan(place.folder).data_dir, chosen.top_k)
     return 0
 
 

@@ -38,14 +38,6 @@ def test_every_option_is_taken() -> None:
     assert (options.data_dir, options.time_budget, options.dry_run) == (Path("d"), 5400.0, True)
 
 
-def test_the_data_folder_is_vae_data_dir_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("VAE_DATA_DIR", "/from/the/environment")
-    assert parse(["--list-spaces"]).data_dir == Path("/from/the/environment")
-    monkeypatch.delenv("VAE_DATA_DIR")
-    assert parse(["--list-spaces"]).data_dir == Path("data")
-    assert parse(["--list-spaces", "--data-dir", "here"]).data_dir == Path("here")
-
-
 def test_settings_of_two_command_lines_do_not_mix() -> None:
     assert parse(["--space", "quick", "--set", "beta=1"]).settings == ["beta=1"]
     assert parse(["--space", "quick"]).settings == []

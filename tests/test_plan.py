@@ -9,6 +9,7 @@ from tuning import plan as plan_module
 from tuning.errors import SpaceError
 from tuning.plan import Plan, estimate, extended, new_plan
 from tuning.space import SearchSpace
+from tuning.space_file import load_space
 from vae.config import TrialConfig
 from vae.data import Images
 from vae.errors import DataError
@@ -189,3 +190,16 @@ def test_images_are_made_at_doubling_epochs_and_wherever_a_trial_may_end() -> No
     assert plan(scheduler=asha, epochs=30).preview_epochs() == {1, 2, 4, 8, 16, 30} | {3, 9, 27}
     assert plan(scheduler={"type": "none"}, epochs=8).preview_epochs() == {1, 2, 4, 8}
     assert plan(scheduler={"type": "median"}, epochs=8).preview_epochs() is None
+
+
+def test_the_data_folder_is_vae_data_dir_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    space = load_space("quick")
+    monkeypatch.setenv("VAE_DATA_DIR", str(tmp_path / "environment"))
+    assert new_plan(space, "quick", None, 0, None).data_dir == tmp_path / "environment"
+    assert new_plan(space, "quick", None, 0, tmp_path / "option").data_dir == tmp_path / "option"
+
+
+def test_a_resumed_sweep_reads_the_images_where_it_did_unless_told_otherwise(tmp_path: Path) -> None:
+    plan = new_plan(load_space("quick"), "quick", None, 0, tmp_path / "then")
+    assert extended(plan, None, 3).data_dir == tmp_path / "then"
+    assert extended(plan, None, 3, tmp_path / "now").data_dir == tmp_path / "now"

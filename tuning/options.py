@@ -10,7 +10,6 @@ from tuning.errors import SpaceError
 from tuning.resources import Request
 from tuning.space_file import Overrides
 from tuning.storage import DEFAULT_STORAGE
-from vae.data import default_data_dir
 
 UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 # What a sweep was started with stays as it is; these would change its numbers.
@@ -80,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
         help="fix a hyperparameter (batch_size=256), or change a part of the space (scheduler.type=none)",
     )
     where = parser.add_argument_group("where")
-    where.add_argument("--data-dir", type=Path, default=default_data_dir(), help="default: VAE_DATA_DIR, or data/")
+    where.add_argument("--data-dir", type=Path, help="default: VAE_DATA_DIR, or data/")
     where.add_argument("--storage", type=_word, help=f"folder or bucket of sweeps; default: {DEFAULT_STORAGE}/")
     where.add_argument("--top-k", type=_whole(0), default=3, metavar="K", help="best trials in the report; default 3")
     machines = parser.add_argument_group("the machines")

@@ -83,15 +83,21 @@ class Plan:
         return total + survivors * (epochs - reached)
 
 
-def new_plan(space: SearchSpace, source: str, name: str | None, seed: int, data_dir: Path) -> Plan:
+def new_plan(space: SearchSpace, source: str, name: str | None, seed: int, data_dir: Path | None) -> Plan:
     """The plan of a new sweep; `source` is what --space was given. Raises DataError."""
     name = name or f"{Path(source).stem}-{datetime.now():%Y%m%d-%H%M%S}"
+    data_dir = data_dir or data.default_data_dir()
     dataset, note = data.resolve(space.dataset, data_dir)
     return Plan(name, space, seed, dataset, note, data_dir.resolve())
 
 
-def extended(plan: Plan, trials: int | None, n_known: int) -> Plan:
-    """The plan with another number of trials. Raises SpaceError where it cannot have that."""
+def extended(plan: Plan, trials: int | None, n_known: int, data_dir: Path | None = None) -> Plan:
+    """The plan with another number of trials, and with its images elsewhere, where these are given.
+
+    Raises SpaceError where it cannot have so many trials.
+    """
+    if data_dir is not None:
+        plan = replace(plan, data_dir=data_dir.resolve())
     if trials is None or trials == plan.space.trials:
         return plan
     if plan.space.sampler.type == "grid":
