@@ -94,6 +94,7 @@ def test_every_hyperparameter_is_a_flag_with_its_meaning_default_and_value(
         "beta": 4.0,
         "batch_size": 500,
         "epochs": 1,
+        "precision": "float64",
         "seed": 2**32 - 1,
     }
     assert set(values) == set(HYPERPARAMETERS)
