@@ -4,6 +4,8 @@ Everything that differs per trial or per step is a tensor that is written in pla
 noise, who is active, where in the epoch the step is. So a slot that changes hands recaptures nothing.
 """
 
+import warnings
+
 import torch
 from torch import Tensor
 
@@ -34,6 +36,7 @@ class Step:
         self._position = torch.zeros((), device=device, dtype=torch.int64)
         self._total = torch.zeros(*self._lead, 2, device=device, dtype=torch.float64)
         self._graph: torch.cuda.CUDAGraph | None = None
+        self._is_prepared = False
         self._loss, self._update = self.losses, adam.step
         if device.type == "cuda" and self._lead:
             self._loss = torch.compile(self.losses, fullgraph=True, dynamic=False)
@@ -42,8 +45,8 @@ class Step:
     def epoch(self) -> Tensor:
         """A pass of the active trials over the images in `order`; sums over them of (D, R), float64 [*lead, 2]."""
         n_images, size = len(self._train), min(self._shape.batch_size, len(self._train))
-        if self._train.is_cuda and self._lead and self._graph is None:
-            self._capture(size)
+        if self._train.is_cuda and self._lead and not self._is_prepared:
+            self._prepare(size)
         self._position.zero_()
         self._total.zero_()
         self._stack.zero_grad(set_to_none=False)  # what an epoch that broke off has left
@@ -77,10 +80,23 @@ class Step:
         loss = objective.weighted_loss(distortion, rate, self.beta.unsqueeze(-1)).mean(-1).sum()
         return loss, torch.stack([distortion, rate], -1).detach().sum(-2, dtype=torch.float64)
 
-    def _capture(self, size: int) -> None:
-        """Record one full step. No trial is active while it is tried and recorded, so none is changed by it."""
+    def _prepare(self, size: int) -> None:
+        """Compile and capture; where that cannot be done (no C compiler, say) the step runs as it is, and says so.
+
+        No trial is active meanwhile, so none is changed by it.
+        """
         was_active = self.active.clone()
         self.active.zero_()
+        try:
+            self._capture(size)
+        except Exception as error:
+            warnings.warn(f"training uncompiled, and slower: {' '.join(str(error).split())[:300]}", stacklevel=2)
+            self._graph, self._loss, self._update = None, self.losses, self._adam.step
+        self.active.copy_(was_active)
+        self._is_prepared = True
+
+    def _capture(self, size: int) -> None:
+        """Try a few full steps, then record one."""
         stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
@@ -93,4 +109,3 @@ class Step:
         with torch.cuda.graph(graph):
             self._step(size)
         self._graph = graph
-        self.active.copy_(was_active)
