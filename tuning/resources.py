@@ -6,7 +6,7 @@ from tuning.errors import ClusterError
 
 PACK_SLOTS = 32  # trials that train together on a GPU, unless told otherwise
 MOST_SLOTS = 1024  # of a pack
-GPU_SHARE = 8  # trials to a GPU where each trains alone: more than this wait for each other's kernels
+GPU_SHARE = 8  # trials to a GPU at the most where each trains alone; a choice, not measured on a GPU
 PRECISION = 10_000  # Ray counts resources in ten-thousandths
 
 

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Activation = Literal["relu", "tanh", "elu", "softplus"]
-EVALUATION_BATCH = 500  # images; at 784 x 400 two batches of activations stay in the cache of a core
+EVALUATION_BATCH = 500  # images; bounds the memory of an evaluation
 Precision = Literal["float32", "bf16", "float64"]
 
 
