@@ -16,7 +16,7 @@ from vae.pack import Pack
 from vae.preview import Preview
 from vae.streams import EVALUATION_SEED, Stream, generator
 
-CHECKPOINT_SECONDS = 30.0  # of training that a crash may cost; a checkpoint takes 13 ms (AMD EPYC, local disk, 2026-11-21)
+CHECKPOINT_SECONDS = 30.0  # of training that a crash may cost; writing one takes 13 ms (AMD EPYC, 2026-11-21)
 PREVIEW_IMAGES = 8
 
 
