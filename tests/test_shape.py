@@ -3,10 +3,12 @@
 from typing import Any, get_args
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from vae.config import Activation, Precision, TrialConfig
+from vae.pack import Pack
 from vae.shape import HIDDEN_UNITS, LATENT_SIZES, ShapeClass
 
 CONFIGS = st.builds(
@@ -90,3 +92,19 @@ def test_the_steps_rise_and_reach_what_a_config_may_ask_for() -> None:
         for name in ("hidden_units", "latent_size")
     }
     assert highest == {"hidden_units": HIDDEN_UNITS[-1], "latent_size": LATENT_SIZES[-1]}
+
+
+@pytest.mark.parametrize("config", [TrialConfig(), TrialConfig(hidden_units=64, hidden_layers=3, precision="float64")])
+def test_the_memory_of_a_slot_covers_every_tensor_that_a_pack_keeps_for_it(config: TrialConfig) -> None:
+    n_train, n_validation, n_slots = 55_000, 5_000, 2
+    pixels = torch.zeros(n_train, 784, dtype=torch.uint8)
+    shape = ShapeClass.of(config)
+    pack = Pack(pixels, pixels[:n_validation], shape=shape, n_slots=n_slots)
+    weights = sum(parameter.nbytes for parameter in pack.stack.parameters())
+    epoch = (
+        pack.step.order.nbytes
+        + pack.step.noise.nbytes
+        + n_slots * n_validation * shape.latent_size * pack.step.noise.element_size()
+    )
+    kept = (4 * weights + epoch) / n_slots  # weights, gradients and two moments
+    assert kept < shape.slot_bytes(784, n_train, n_validation) < 3 * kept
