@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from hypothesis import settings
+from idx_material import FILES, FOLDERS, write_numbered
 from sweeps import MIXED_SPACE, FinishedSweep, succeed
 
 from vae.data import Images, default_data_dir, load
@@ -14,19 +15,29 @@ from vae.data import Images, default_data_dir, load
 settings.register_profile("project", deadline=None)  # the first example pays for imports
 settings.load_profile("project")
 
-MNIST_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+DATASETS = {  # marker: (title, one of these sets of files is there)
+    "mnist": ("MNIST", [[f"{FOLDERS['mnist']}/raw/{name}" for name in FILES]]),
+    "fashion": ("Fashion-MNIST", [[f"{FOLDERS['fashion']}/raw/{name}" for name in FILES]]),
+    "freyface": ("Frey Face", [["FreyFace/frey_rawface.mat"], ["frey_rawface.mat"]]),
+}
 
 
-def _has_mnist(folder: Path) -> bool:
-    return all((folder / "MNIST" / "raw" / name).is_file() for name in MNIST_FILES)
+def _missing() -> dict[str, pytest.MarkDecorator]:
+    """The markers of datasets that are not on this machine, each with the reason for its tests to be skipped."""
+    folder = default_data_dir()
+    return {
+        marker: pytest.mark.skip(reason=f"no {title} in {os.environ.get('VAE_DATA_DIR', 'data')}: set VAE_DATA_DIR")
+        for marker, (title, sets) in DATASETS.items()
+        if not any(all((folder / name).is_file() for name in names) for names in sets)
+    }
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    no_mnist = pytest.mark.skip(reason=f"no MNIST in {os.environ.get('VAE_DATA_DIR', 'data')}: set VAE_DATA_DIR")
+    missing = _missing()
     no_gpu = pytest.mark.skip(reason="torch sees no CUDA device")
     for item in items:
-        if "mnist" in item.keywords and not _has_mnist(default_data_dir()):
-            item.add_marker(no_mnist)
+        for marker in missing.keys() & {mark.name for mark in item.iter_markers()}:
+            item.add_marker(missing[marker])
         if "gpu" in item.keywords and not torch.cuda.is_available():
             item.add_marker(no_gpu)
 
@@ -48,14 +59,28 @@ def plain_products() -> Iterator[None]:
 
 @pytest.fixture
 def data_dir() -> Path:
-    """VAE_DATA_DIR; a test that needs MNIST in it is marked mnist."""
+    """VAE_DATA_DIR; a test that needs MNIST in it is marked mnist, and so on."""
     return default_data_dir()
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """Where a test writes a search space of its own."""
+    return tmp_path / "study.yaml"
 
 
 @pytest.fixture(scope="session")
 def digits() -> dict[str, Images]:
     """The real 8x8 digits, by split."""
     return {split: load("digits", Path("unused"), split) for split in ("train", "validation", "test")}
+
+
+@pytest.fixture(scope="session")
+def numbered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with files of MNIST's and Fashion-MNIST's form whose images are numbered; to read only."""
+    folder = tmp_path_factory.mktemp("data")
+    write_numbered(folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -4,9 +4,11 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from tuning import manifest as manifest_module
 from tuning.errors import StorageError
@@ -15,8 +17,9 @@ from tuning.manifest import read_plan, read_sweep, write_manifest
 from tuning.plan import Plan
 from tuning.records import TrialRecord
 from tuning.resources import Cluster, Node
-from tuning.space_file import SPACES, load_space
+from tuning.space_file import SPACES, Overrides, load_space
 from tuning.storage import MANIFEST_FILE
+from vae.image_folder import folder_spec
 
 NODES = [Node("n1", "10.0.0.1", 4.0, 0.0), Node("n2", "10.0.0.2", 8.0, 1.0)]
 CLUSTER = Cluster(NODES, cpus_per_trial=1, gpus_per_trial=0.25, slots=4, n_threads=1)
@@ -160,6 +163,71 @@ def test_json_that_is_no_manifest_is_refused(folder: Path, content: str) -> None
     (folder / MANIFEST_FILE).write_text(content)
     with pytest.raises(StorageError, match="not a manifest of this version"):
         read_plan(folder)
+
+
+# ---- a folder of images
+
+
+def write_images(folder: Path, names: range, mark: int = 0, side: int = 4) -> Path:
+    folder.mkdir(exist_ok=True)
+    for number in names:
+        Image.fromarray(np.full((side, side), number + mark, np.uint8)).save(folder / f"{number}.png")
+    return folder
+
+
+@pytest.fixture
+def of_images(tmp_path: Path) -> Path:
+    """The folder of a sweep on tmp_path/mine, which has twenty images; as another process finds it."""
+    mine = write_images(tmp_path / "mine", range(20))
+    space = load_space("quick", Overrides(dataset=str(mine)))
+    (tmp_path / "x").mkdir()
+    write_manifest(tmp_path / "x", Plan("x", space, 7, str(mine), "note", Path("/data")), CLUSTER)
+    folder_spec.cache_clear()
+    return tmp_path / "x"
+
+
+def refusal(folder: Path) -> str:
+    folder_spec.cache_clear()
+    for read in (read_plan, read_sweep):
+        with pytest.raises(StorageError, match=f"^{folder / MANIFEST_FILE}: ") as refused:
+            read(folder)
+        assert "\n" not in str(refused.value)
+    return str(refused.value).partition(": ")[2]
+
+
+def test_a_folder_of_images_is_found_again_from_another_working_directory(
+    of_images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir("/")
+    plan = read_plan(of_images)
+    assert plan.dataset == plan.space.dataset == str(of_images.parent / "mine")
+    assert content_of(of_images)["dataset"]["images"] == {"train": 16, "validation": 2, "test": 2}
+    assert content_of(of_images)["dataset"]["image_shape"] == [4, 4]
+
+
+def test_a_folder_with_another_number_of_images_is_refused(of_images: Path) -> None:
+    mine = write_images(of_images.parent / "mine", range(20, 21))
+    said = "its trials had 20 images of 4 x 4 pixels"
+    assert refusal(of_images) == f"{said} in {mine}, which now holds 21 images of 4 x 4 pixels"
+
+
+def test_a_folder_with_images_of_another_shape_is_refused(of_images: Path) -> None:
+    mine = write_images(of_images.parent / "mine", range(20), side=5)
+    said = "its trials had 20 images of 4 x 4 pixels"
+    assert refusal(of_images) == f"{said} in {mine}, which now holds 20 images of 5 x 5 pixels"
+
+
+def test_a_folder_with_other_images_is_refused_though_there_are_as_many(of_images: Path) -> None:
+    mine = write_images(of_images.parent / "mine", range(3), mark=100)
+    assert refusal(of_images) == f"the images in {mine} are others than its trials had, though as many"
+
+
+def test_a_folder_that_is_gone_or_damaged_is_refused(of_images: Path) -> None:
+    mine = of_images.parent / "mine"
+    (mine / "3.png").write_bytes(b"")
+    assert refusal(of_images).startswith(f"the images of the sweep cannot be read: {mine / '3.png'}: not an image")
+    shutil.rmtree(mine)
+    assert refusal(of_images) == f"the images of the sweep cannot be read: dataset {mine}: no such folder"
 
 
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -18,7 +18,8 @@ from tuning.records import SweepRecord
 from tuning.resources import Cluster
 from tuning.space import SearchSpace
 from tuning.storage import MANIFEST_FILE
-from vae.data import DATASETS
+from vae.data import DATASETS, is_folder
+from vae.errors import DataError
 from vae.files import LocalFiles
 
 PACKAGES = ("ray", "torch", "torchvision", "optuna", "tensorboard", "matplotlib", "scikit-learn", "numpy", "pydantic")
@@ -27,7 +28,6 @@ FORMAT = 1
 
 def write_manifest(folder: Path, plan: Plan, cluster: Cluster) -> None:
     """Write beside, rename into place; a resumed sweep writes it again, with the trials it now has."""
-    spec = DATASETS[plan.dataset]
     content = {
         "format": FORMAT,
         "name": plan.name,
@@ -38,9 +38,8 @@ def write_manifest(folder: Path, plan: Plan, cluster: Cluster) -> None:
         "dataset": {
             "name": plan.dataset,
             "note": plan.dataset_note,
-            "image_shape": spec.image_shape,
-            "images": spec.n_images,
             "data_dir": str(plan.data_dir),
+            **_images(plan),
         },
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
         "git": _git_revision(),
@@ -50,13 +49,13 @@ def write_manifest(folder: Path, plan: Plan, cluster: Cluster) -> None:
 
 
 def read_plan(folder: Path) -> Plan:
-    """The plan of a sweep that was started. Raises StorageError."""
+    """The plan of a sweep that was started. Raises StorageError, also where its folder of images has changed since."""
     content = _read(folder)
     try:
         dataset = content["dataset"]
-        if dataset["name"] not in DATASETS or not isinstance(content["seed"], int):
+        if not (_is_dataset(dataset["name"]) and isinstance(content["seed"], int)):
             raise ValueError(f"dataset {dataset['name']}, seed {content['seed']}")
-        return Plan(
+        plan = Plan(
             name=folder.name,
             space=SearchSpace.model_validate(content["space"]),
             seed=content["seed"],
@@ -67,6 +66,45 @@ def read_plan(folder: Path) -> Plan:
     except (KeyError, TypeError, ValueError) as error:  # pydantic's ValidationError is a ValueError
         reason = " ".join(str(error).split())[:160]
         raise StorageError(f"{folder / MANIFEST_FILE}: not a manifest of this version ({reason})") from None
+    if plan.dataset not in DATASETS:
+        _refuse_other_images(folder, plan, dataset)
+    return plan
+
+
+def _is_dataset(name: Any) -> bool:
+    return isinstance(name, str) and (name in DATASETS or is_folder(name))
+
+
+def _images(plan: Plan) -> dict[str, Any]:
+    """What tells the images of a sweep from others."""
+    return {
+        "image_shape": list(plan.spec.image_shape),
+        "images": dict(plan.spec.n_images),
+        "digest": plan.spec.digest,
+    }
+
+
+def _refuse_other_images(folder: Path, plan: Plan, before: dict[str, Any]) -> None:
+    """Trials on other images, or on other splits of them, could not be compared with those that the sweep has."""
+    where = folder / MANIFEST_FILE
+    try:
+        now = _images(plan)
+    except DataError as error:
+        raise StorageError(f"{where}: the images of the sweep cannot be read: {error}") from None
+    had, has = (_described(images) for images in (before, now))
+    if had != has:
+        raise StorageError(f"{where}: its trials had {had} in {plan.dataset}, which now holds {has}")
+    if before.get("digest") != now["digest"]:
+        raise StorageError(f"{where}: the images in {plan.dataset} are others than its trials had, though as many")
+
+
+def _described(images: dict[str, Any]) -> str:
+    """'120 images of 16 x 12 pixels'."""
+    try:
+        height, width = images["image_shape"]
+        return f"{sum(images['images'].values()):,} images of {height} x {width} pixels"
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return "no number of images"
 
 
 def read_sweep(folder: Path) -> SweepRecord:
@@ -78,7 +116,7 @@ def read_sweep(folder: Path) -> SweepRecord:
         dataset=plan.dataset,
         dataset_note=plan.dataset_note,
         image_shape=plan.image_shape,
-        search={name: dimension.model_dump() for name, dimension in plan.space.dimensions.items()},
+        search={name: value.model_dump(exclude_none=True) for name, value in plan.space.dimensions.items()},
         manifest=_read(folder),
         trials=read_trials(folder),
     )

@@ -9,5 +9,13 @@ class DataError(UserError):
     """A dataset is missing, truncated or of another shape than it should be."""
 
 
+class MissingDataError(DataError):
+    """A dataset is nowhere: `what` is not there, and what to do about it."""
+
+    def __init__(self, what: str, remedy: str) -> None:
+        super().__init__(f"{what}; {remedy}")
+        self.what = what
+
+
 class CheckpointError(UserError):
     """A checkpoint is missing, truncated, of another format or does not fit its own config."""
