@@ -6,7 +6,7 @@ import pickle
 import struct
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import safetensors.torch
@@ -26,23 +26,23 @@ from vae.checkpoint import (
     unpack_checkpoint,
     unpack_model,
 )
-from vae.config import TrialConfig
+from vae.config import Mode, TrialConfig
 from vae.errors import CheckpointError
-from vae.metrics import EpochMetrics
+from vae.metrics import EpochMetrics, Terms
 from vae.model import initial_weights
 from vae.optim import AdamState
 
 CONFIG = TrialConfig(latent_size=2, hidden_units=3, learning_rate=1 / 3, seed=2**32 - 1)
-HISTORY = [EpochMetrics.of(epoch, 1.0, (1 / epoch, 0.1), (2 / epoch, 0.2), 0.3) for epoch in (1, 2)]
+HISTORY = [EpochMetrics.of(epoch, 1.0, Terms(1 / epoch, 0.1), Terms(2 / epoch, 0.2), None, 0.3) for epoch in (1, 2)]
 DESCRIPTION = Description(CONFIG, "digits", (2, 3), 2, HISTORY)
 
 
-def moved_state() -> TrialState:
+def moved_state(config: TrialConfig = CONFIG) -> TrialState:
     draw = torch.Generator().manual_seed(0)
-    weights = initial_weights(6, CONFIG)
+    weights = initial_weights(6, config)
     first = {name: torch.randn(weight.shape, generator=draw) for name, weight in weights.items()}
     second = {name: torch.rand(weight.shape, generator=draw) for name, weight in weights.items()}
-    return TrialState(CONFIG, weights, AdamState(17, first, second), 2)
+    return TrialState(config, weights, AdamState(17, first, second), 2)
 
 
 MODEL = pack_model(moved_state().weights, DESCRIPTION)
@@ -90,6 +90,104 @@ def test_a_model_comes_back_ready_to_evaluate() -> None:
     assert not model.training
     assert equal(dict(model.state_dict()), moved_state().weights)
     assert description == DESCRIPTION
+
+
+FAMILY = [
+    CONFIG.model_copy(update={"mode": mode, "likelihood": likelihood, "variance": variance, "noise": noise})
+    for mode in get_args(Mode)
+    for likelihood, variance in (
+        ("bernoulli", "per_pixel"),
+        ("continuous_bernoulli", "per_pixel"),
+        ("gaussian", "per_pixel"),
+        ("gaussian", "shared"),
+    )
+    for noise in ("none", "salt_pepper")
+]
+
+
+def history_of(config: TrialConfig) -> list[EpochMetrics]:
+    """Two epochs, with the numbers that the config's mode and noise have."""
+    rate = 0.2 if config.mode == "vae" else None
+    noisy = None if config.input_noise == "none" else Terms(3.5, rate)
+    return [EpochMetrics.of(epoch, 1.0, Terms(1 / epoch, rate), Terms(2 / epoch, rate), noisy, 0.3) for epoch in (1, 2)]
+
+
+def describe(config: TrialConfig) -> Description:
+    return Description(config, "digits", (2, 3), 2, history_of(config))
+
+
+@pytest.mark.parametrize("config", FAMILY, ids=lambda c: f"{c.mode}-{c.likelihood}-{c.variance}-{c.noise}")
+def test_every_mode_and_likelihood_comes_back_to_the_bit(config: TrialConfig) -> None:
+    before, description = moved_state(config), describe(config)
+    state, described = unpack_checkpoint(pack_checkpoint(before, description), "here")
+    assert (state.config, state.epoch, state.adam.step, described) == (config, 2, 17, description)
+    assert equal(state.weights, before.weights)
+    assert equal(state.adam.exp_avg, before.adam.exp_avg)
+    assert equal(state.adam.exp_avg_sq, before.adam.exp_avg_sq)
+    model, described = unpack_model(pack_model(before.weights, description), "here")
+    assert equal(dict(model.state_dict()), before.weights)
+    assert described == description
+    assert (described.history[0].val_elbo is None) == (config.mode != "vae")
+
+
+@pytest.mark.parametrize("config", FAMILY[::2], ids=lambda c: f"{c.mode}-{c.likelihood}-{c.variance}")
+def test_every_mode_and_likelihood_cut_short_or_of_another_version_is_refused(config: TrialConfig) -> None:
+    contents = {
+        "model": pack_model(moved_state(config).weights, describe(config)),
+        "checkpoint": pack_checkpoint(moved_state(config), describe(config)),
+    }
+    for kind, content in contents.items():
+        for length in (0, 7, 100, len(content) // 2, len(content) - 1):
+            assert "truncated" in refused(kind, content[:length])
+        assert f"format 'vae-sweep/0'; this version reads {FORMAT!r}" in refused(
+            kind, rewritten(content, format="vae-sweep/0")
+        )
+
+
+CONTRADICTIONS = [  # what the file was trained as, what its config is changed to say, the first tensor in the way
+    ({}, {"mode": "autoencoder"}, "log_variance.bias is (2,), its config says no such"),
+    ({}, {"mode": "decoder_only"}, "encoder.0.bias is (3,), its config says no such"),
+    ({}, {"likelihood": "gaussian"}, "pixel_log_variance.bias is missing, its config says (6,)"),
+    ({}, {"likelihood": "gaussian", "variance": "shared"}, "shared_log_variance is missing, its config says (1,)"),
+    ({"mode": "autoencoder"}, {"mode": "vae"}, "log_variance.bias is missing, its config says (2,)"),
+    ({"mode": "decoder_only"}, {"mode": "autoencoder"}, "encoder.0.bias is missing, its config says (3,)"),
+    ({"mode": "decoder_only"}, {"latent_size": 5}, "decoder.0.weight is (3, 2), its config says (3, 5)"),
+    (
+        {"likelihood": "gaussian"},
+        {"likelihood": "bernoulli"},
+        "pixel_log_variance.bias is (6,), its config says no such",
+    ),
+    ({"likelihood": "gaussian"}, {"variance": "shared"}, "pixel_log_variance.bias is (6,), its config says no such"),
+]
+
+
+@each_reader
+@pytest.mark.parametrize(("trained", "said", "fault"), CONTRADICTIONS, ids=str)
+def test_a_config_of_another_mode_or_likelihood_than_the_tensors_is_refused(
+    kind: str, trained: dict[str, Any], said: dict[str, Any], fault: str
+) -> None:
+    config = CONFIG.model_copy(update=trained)
+    packed = {
+        "model": lambda: pack_model(moved_state(config).weights, describe(config)),
+        "checkpoint": lambda: pack_checkpoint(moved_state(config), describe(config)),
+    }[kind]()
+    claimed = config.model_copy(update=said).model_dump_json()
+    assert refused(kind, rewritten(packed, config=claimed)) == f"somewhere: {fault}"
+
+
+@each_reader
+def test_a_file_of_before_there_were_modes_and_likelihoods_is_read_as_the_vae_it_is(kind: str) -> None:
+    names = ("latent_size", "hidden_units", "hidden_layers", "activation", "learning_rate", "beta", "batch_size")
+    before = CONFIG.model_dump(include={*names, "epochs", "precision", "seed"})
+    read, content = READERS[kind]
+    _, description = read(rewritten(content, config=json.dumps(before)), "here")
+    assert description == DESCRIPTION
+
+
+@each_reader
+def test_a_choice_that_this_version_does_not_know_is_refused(kind: str) -> None:
+    unknown = json.dumps({**CONFIG.model_dump(), "likelihood": "poisson"})
+    assert "likelihood" in refused(kind, rewritten(READERS[kind][1], config=unknown))
 
 
 def test_a_new_trial_starts_from_the_seeds_weights_and_an_adam_at_rest() -> None:

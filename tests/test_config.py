@@ -17,6 +17,20 @@ RANGES = {  # name: (lowest, highest, one too low, one too high), as the documen
     "batch_size": (1, 65536, 0, 65537),
     "epochs": (1, 100_000, 0, 100_001),
     "seed": (0, 2**32 - 1, -1, 2**32),
+    "dropout": (0.0, 0.95, -1e-9, 0.951),
+    "noise_factor": (0.0, 1.0, -1e-9, 1.0000001),
+    "kl_warmup_epochs": (0, 100_000, -1, 100_001),
+    "free_bits": (0.0, 100.0, -1e-9, 100.1),
+}
+CHOICES = {  # name: what there is, the default first
+    "mode": ("vae", "autoencoder", "decoder_only"),
+    "activation": ("relu", "tanh", "elu", "softplus"),
+    "likelihood": ("bernoulli", "continuous_bernoulli", "gaussian"),
+    "variance": ("per_pixel", "shared"),
+    "binarize": ("none", "stochastic", "threshold"),
+    "noise": ("none", "gaussian", "salt_pepper"),
+    "keep": ("best", "last"),
+    "precision": ("float32", "bf16", "float64"),
 }
 
 
@@ -51,9 +65,15 @@ def test_an_unknown_hyperparameter_is_refused() -> None:
         TrialConfig(latent_sise=2)  # type: ignore[call-arg]
 
 
-def test_an_unknown_activation_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(ValidationError, match=re.escape("'relu', 'tanh', 'elu' or 'softplus'")):
-        TrialConfig(activation="sigmoid")  # type: ignore[arg-type]
+@pytest.mark.parametrize("name", CHOICES)
+def test_each_choice_is_allowed_and_another_refused_with_the_known_ones(name: str) -> None:
+    assert getattr(TrialConfig(), name) == CHOICES[name][0]
+    for choice in CHOICES[name]:
+        assert getattr(TrialConfig.model_validate({name: choice}), name) == choice
+    known = ", ".join(repr(choice) for choice in CHOICES[name][:-1]) + f" or {CHOICES[name][-1]!r}"
+    for other in ("sigmoid", "", None, 0, CHOICES[name][0].upper()):
+        with pytest.raises(ValidationError, match=re.escape(known)):
+            TrialConfig.model_validate({name: other})
 
 
 def test_a_config_cannot_change_once_it_is_made() -> None:
@@ -62,7 +82,7 @@ def test_a_config_cannot_change_once_it_is_made() -> None:
 
 
 def test_every_hyperparameter_says_what_it_means_and_has_a_default() -> None:
-    assert set(HYPERPARAMETERS) == {*RANGES, "activation", "precision"}
+    assert set(HYPERPARAMETERS) == {*RANGES, *CHOICES}
     for name in HYPERPARAMETERS:
         field = TrialConfig.model_fields[name]
         assert field.description, name
@@ -70,7 +90,8 @@ def test_every_hyperparameter_says_what_it_means_and_has_a_default() -> None:
 
 
 def test_a_config_survives_the_way_through_text() -> None:
-    config = TrialConfig(latent_size=3, learning_rate=0.1 + 0.2, beta=1 / 3, activation="elu", seed=2**32 - 1)
+    numbers = {"latent_size": 3, "learning_rate": 0.1 + 0.2, "beta": 1 / 3, "seed": 2**32 - 1, "free_bits": 1e-17}
+    config = TrialConfig.model_validate({**numbers, **{name: choices[-1] for name, choices in CHOICES.items()}})
     assert TrialConfig.model_validate_json(config.model_dump_json()) == config
 
 
@@ -82,3 +103,34 @@ def test_the_textbook_model_has_652_824_parameters() -> None:
 def test_each_further_hidden_layer_adds_one_square_matrix_to_encoder_and_decoder() -> None:
     counts = [TrialConfig(hidden_units=400, hidden_layers=layers).n_parameters(784) for layers in (1, 2, 3)]
     assert [after - before for before, after in pairwise(counts)] == [2 * (400 * 400 + 400)] * 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"mode": "autoencoder"}, 652_824 - 8_020),  # one head of the encoder less
+        ({"mode": "decoder_only"}, 8_400 + 314_384),
+        ({"likelihood": "continuous_bernoulli"}, 652_824),
+        ({"likelihood": "gaussian"}, 652_824 + 314_384),  # a second head of 400 * 784 + 784
+        ({"likelihood": "gaussian", "variance": "shared"}, 652_824 + 1),
+        ({"variance": "shared"}, 652_824),
+        ({"mode": "decoder_only", "likelihood": "gaussian", "variance": "shared"}, 8_400 + 314_384 + 1),
+    ],
+)
+def test_its_relatives_have_as_many_parameters_more_or_less(changes: dict[str, str], expected: int) -> None:
+    assert TrialConfig.model_validate(changes).n_parameters(784) == expected
+
+
+def test_a_decoder_alone_has_no_input_to_corrupt() -> None:
+    noisy = {mode: TrialConfig.model_validate({"mode": mode, "noise": "salt_pepper"}) for mode in CHOICES["mode"]}
+    found = {mode: config.input_noise for mode, config in noisy.items()}
+    assert found == {"vae": "salt_pepper", "autoencoder": "salt_pepper", "decoder_only": "none"}
+    assert TrialConfig().input_noise == "none"
+
+
+def test_a_config_of_before_these_choices_reads_as_the_plain_vae_that_it_was() -> None:
+    before = '{"latent_size": 3, "hidden_units": 40, "hidden_layers": 1, "activation": "relu", "learning_rate": 0.001, '
+    before += '"beta": 2.0, "batch_size": 128, "epochs": 5, "precision": "float32", "seed": 1}'
+    config = TrialConfig.model_validate_json(before)
+    assert (config.mode, config.likelihood, config.binarize, config.noise) == ("vae", "bernoulli", "none", "none")
+    assert (config.dropout, config.kl_warmup_epochs, config.free_bits, config.keep) == (0, 0, 0, "best")

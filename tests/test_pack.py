@@ -2,14 +2,16 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor, nn
-from torch.distributions import Bernoulli, Normal, kl_divergence
+from textbook import textbook_training
+from torch import Tensor
 
+from vae import held_out
 from vae import pack as pack_module
 from vae import step as step_module
 from vae.checkpoint import TrialState
@@ -20,7 +22,6 @@ from vae.metrics import EpochMetrics
 from vae.model import initial_weights
 from vae.pack import Pack
 from vae.shape import ShapeClass
-from vae.streams import epoch_noise, epoch_order, evaluation_noise
 
 TINY = TrialConfig(latent_size=2, hidden_units=5, batch_size=4, learning_rate=0.01, beta=2.5, seed=7)
 
@@ -40,70 +41,61 @@ def run(config: TrialConfig, n_epochs: int, n_images: int = 11) -> tuple[list[Ep
     return [timeless(pack.epoch([0])[0]) for _ in range(n_epochs)], pack.weights(0)
 
 
-class Textbook(nn.Module):
-    """The same model, of torch's own parts and nothing of ours but the numbers it starts from."""
-
-    def __init__(self, n_pixels: int, config: TrialConfig) -> None:
-        super().__init__()
-        latent, hidden = config.latent_size, config.hidden_units
-        self.encoder = nn.Linear(n_pixels, hidden)
-        self.mean, self.log_variance = nn.Linear(hidden, latent), nn.Linear(hidden, latent)
-        self.decoder, self.logits = nn.Linear(latent, hidden), nn.Linear(hidden, n_pixels)
-        self.double()
-        names = {"encoder": "encoder.0", "decoder": "decoder.0"}
-        start = initial_weights(n_pixels, config)
-        for name, parameter in self.named_parameters():
-            layer, kind = name.split(".")
-            parameter.data.copy_(start[f"{names.get(layer, layer)}.{kind}"])
-
-    def terms(self, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """(D, R) per image, by torch.distributions."""
-        hidden = torch.relu(self.encoder(x))
-        q = Normal(self.mean(hidden), torch.exp(0.5 * self.log_variance(hidden)))
-        logits = self.logits(torch.relu(self.decoder(q.mean + q.stddev * noise)))
-        likelihood = Bernoulli(logits=logits, validate_args=False)  # grey pixels
-        return -likelihood.log_prob(x).sum(1), kl_divergence(q, Normal(0.0, 1.0)).sum(1)
-
-
-def textbook_training(train: Tensor, validation: Tensor, config: TrialConfig, n_epochs: int) -> list[list[float]]:
-    """Per epoch: train D and R, validation D and R. One image at a time wherever that changes nothing."""
-    model = Textbook(train.shape[1], config)
-    adam = torch.optim.Adam(model.parameters(), config.learning_rate)
-    rows = []
-    for epoch in range(1, n_epochs + 1):
-        order = epoch_order(len(train), config.seed, epoch).tolist()
-        noise = epoch_noise(len(train), config.latent_size, config.seed, epoch).double()
-        seen: list[tuple[float, float]] = []
-        for start in range(0, len(order), config.batch_size):
-            batch = order[start : start + config.batch_size]
-            pairs = [model.terms(train[[i]].double() / 255, noise[[start + k]]) for k, i in enumerate(batch)]
-            loss = torch.stack([d + config.beta * r for d, r in pairs]).mean()
-            adam.zero_grad()
-            loss.backward()
-            adam.step()
-            seen += [(d.item(), r.item()) for d, r in pairs]
-        with torch.no_grad():
-            held_out = model.terms(
-                validation.double() / 255, evaluation_noise(len(validation), config.latent_size).double()
-            )
-        means = [sum(values) / len(train) for values in zip(*seen, strict=True)]
-        rows.append([*means, *(term.mean().item() for term in held_out)])
-    return rows
+def assert_textbook_numbers(config: TrialConfig, n_epochs: int = 4) -> None:
+    """Every number of every epoch, and which numbers there are."""
+    train, validation = images(11), images(3, seed=1)
+    pack = Pack(train, validation)
+    pack.join(config)
+    for epoch, rows in enumerate(textbook_training(train, validation, config, n_epochs), start=1):
+        expected: dict[str, float] = {"epoch": epoch}
+        noisy = config.noise != "none" and config.mode != "decoder_only"
+        for (d, r), prefix in zip(rows, ("train", "val", "val_noisy")[: 2 + noisy], strict=False):
+            expected[f"{prefix}_distortion"] = d
+            if config.mode == "vae":
+                expected |= {f"{prefix}_rate": r, f"{prefix}_elbo": -(d + r)}
+            if prefix != "val_noisy":
+                expected[f"{prefix}_loss"] = d + config.beta * r  # r is 0 without a posterior
+        found = pack.epoch([0])[0].as_dict()
+        del found["epoch_seconds"]
+        assert found == pytest.approx(expected, rel=1e-10)
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 11, 64])
 def test_an_epochs_numbers_are_those_of_a_plain_loop_in_torch(batch_size: int) -> None:
-    config = TINY.model_copy(update={"batch_size": batch_size, "precision": "float64"})
-    train, validation = images(11), images(3, seed=1)
-    pack = Pack(train, validation)
-    pack.join(config)
-    for epoch, expected in enumerate(textbook_training(train, validation, config, 4), start=1):
-        metrics = pack.epoch([0])[0]
-        found = [metrics.train_distortion, metrics.train_rate, metrics.val_distortion, metrics.val_rate]
-        assert found == pytest.approx(expected, rel=1e-10)
-        assert metrics.epoch == epoch
-        assert metrics.train_loss == pytest.approx(expected[0] + 2.5 * expected[1], rel=1e-10)
-        assert metrics.val_elbo == pytest.approx(-(expected[2] + expected[3]), rel=1e-10)
+    assert_textbook_numbers(TINY.model_copy(update={"batch_size": batch_size, "precision": "float64"}))
+
+
+FEATURES: list[dict[str, Any]] = [
+    {"mode": "autoencoder"},
+    {"mode": "decoder_only", "noise": "gaussian"},
+    {"likelihood": "continuous_bernoulli"},
+    {"likelihood": "gaussian"},
+    {"likelihood": "gaussian", "variance": "shared", "mode": "autoencoder"},
+    {"binarize": "stochastic"},
+    {"binarize": "threshold"},
+    {"noise": "gaussian", "noise_factor": 0.4},
+    {"noise": "salt_pepper", "noise_factor": 0.6},
+    {"dropout": 0.4},
+    {"kl_warmup_epochs": 3},
+    {"free_bits": 0.05},
+    {"binarize": "stochastic", "noise": "salt_pepper", "dropout": 0.2, "kl_warmup_epochs": 2, "free_bits": 0.02},
+]
+
+
+@pytest.mark.parametrize("changes", FEATURES, ids=str)
+def test_whatever_a_config_asks_for_is_what_the_plain_loop_does(changes: dict[str, Any]) -> None:
+    assert_textbook_numbers(TrialConfig.model_validate({**TINY.model_dump(), "precision": "float64", **changes}))
+
+
+def test_the_size_of_an_evaluations_batches_changes_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An image is binarised and corrupted by its place in the split, in whichever batch it is."""
+    drawn = {"binarize": "stochastic", "noise": "gaussian", "precision": "float64"}
+    config = TrialConfig.model_validate({**TINY.model_dump(), **drawn})
+    rows = []
+    for batch in (500, 2):
+        monkeypatch.setattr(held_out, "EVALUATION_BATCH", batch)
+        rows.append(run(config, 2)[0][-1].as_dict())
+    assert rows[1] == pytest.approx(rows[0], rel=1e-12)
 
 
 def test_images_stay_single_bytes_on_the_device() -> None:
@@ -185,10 +177,14 @@ def test_every_image_is_visited_once_in_an_epoch(n_images: int, batch_size: int,
     for _ in range(epoch - 1):
         pack.epoch([0])[0]
     seen: list[Tensor] = []
-    distortion = step_module.objective.distortion
+    distortion = step_module.likelihood.distortion
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pack, "validation", pack.validation[:0])  # so that only training is recorded
-        patch.setattr(step_module.objective, "distortion", lambda logits, x: (seen.append(x), distortion(logits, x))[1])
+        patch.setattr(
+            step_module.likelihood,
+            "distortion",
+            lambda kind, pixels, x: (seen.append(x), distortion(kind, pixels, x))[1],
+        )
         patch.setattr(pack_module, "mean_distortion_and_rate", lambda *_: torch.zeros(2))
         pack.epoch([0])[0]
     sizes = [len(x) for x in seen]
@@ -236,11 +232,13 @@ def test_a_gpu_gives_what_the_cpu_gives() -> None:
 
 
 @pytest.mark.gpu
-def test_a_packed_trial_on_a_gpu_is_the_trial_alone_on_a_cpu() -> None:
+@pytest.mark.parametrize(
+    "changes", [{}, FEATURES[1], FEATURES[4], {**FEATURES[-1], **FEATURES[7]}, FEATURES[-1]], ids=str
+)
+def test_a_packed_trial_on_a_gpu_is_the_trial_alone_on_a_cpu(changes: dict[str, Any]) -> None:
     """Compiled, captured in a CUDA graph and replayed; a slot that changes hands recaptures nothing."""
-    trials = [
-        TINY.model_copy(update={"precision": "float64", "seed": seed, "hidden_units": 5 + seed}) for seed in range(3)
-    ]
+    plain = TrialConfig.model_validate({**TINY.model_dump(), "precision": "float64", **changes})
+    trials = [plain.model_copy(update={"seed": seed, "hidden_units": 5 + seed}) for seed in range(3)]
     packed = Pack(images(50), images(20, seed=1), "cuda", ShapeClass.of(trials[0]), n_slots=2)
     first, second = packed.join(trials[0]), packed.join(trials[1])
     for _ in range(2):
@@ -252,8 +250,8 @@ def test_a_packed_trial_on_a_gpu_is_the_trial_alone_on_a_cpu() -> None:
         alone = Pack(images(50), images(20, seed=1))
         alone.join(trial)
         expected = [alone.epoch([0])[0] for _ in range(n_epochs)][-1]
-        assert metrics[slot].val_elbo == pytest.approx(expected.val_elbo, rel=1e-9)
-        assert metrics[slot].train_loss == pytest.approx(expected.train_loss, rel=1e-9)
+        found, of_cpu = ({**one.as_dict(), "epoch_seconds": 0} for one in (metrics[slot], expected))
+        assert found == pytest.approx(of_cpu, rel=1e-9)
 
 
 @pytest.mark.slow

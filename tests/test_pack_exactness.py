@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -54,16 +55,40 @@ def config(seed: int = 0, **changes: object) -> TrialConfig:
     return TrialConfig(**{**base, "seed": seed, **changes})  # type: ignore[arg-type]
 
 
+DEFAULTS = TrialConfig().model_dump()
+
+
 NEIGHBOURS = [
-    config(1, latent_size=16, hidden_units=64, beta=4.0),
-    config(2, latent_size=1, hidden_units=1, learning_rate=1e-1, beta=0.0),
-    config(3, latent_size=7, hidden_units=40, learning_rate=1e-4, beta=0.5),
+    config(1, latent_size=16, hidden_units=64, beta=4.0, noise_factor=0.9, dropout=0.7, free_bits=0.5),
+    config(2, latent_size=1, hidden_units=1, learning_rate=1e-1, beta=0.0, noise_factor=0.0, dropout=0.1),
+    config(3, latent_size=7, hidden_units=40, learning_rate=1e-4, beta=0.5, dropout=0.01, kl_warmup_epochs=3),
+]
+FEATURES: list[dict[str, Any]] = [
+    {"mode": "autoencoder"},
+    {"mode": "decoder_only"},
+    {"likelihood": "continuous_bernoulli"},
+    {"likelihood": "gaussian"},
+    {"likelihood": "gaussian", "variance": "shared"},
+    {"binarize": "stochastic"},
+    {"binarize": "threshold"},
+    {"noise": "gaussian", "noise_factor": 0.4},
+    {"noise": "salt_pepper", "noise_factor": 0.4},
+    {"dropout": 0.3, "activation": "softplus", "hidden_layers": 2},
+    {"kl_warmup_epochs": 6, "free_bits": 0.02, "beta": 2.0},
+    {"kl_warmup_epochs": 15},
+]
+DRAWN = {"binarize": "stochastic", "noise": "salt_pepper", "dropout": 0.2, "kl_warmup_epochs": 5, "free_bits": 0.02}
+TOGETHER: list[dict[str, Any]] = [
+    {**DRAWN, "likelihood": "gaussian", "activation": "softplus"},
+    {**DRAWN, "noise": "gaussian", "likelihood": "gaussian", "variance": "shared", "mode": "autoencoder"},
+    {**DRAWN, "likelihood": "continuous_bernoulli", "mode": "decoder_only"},
 ]
 
 
 def like(one: TrialConfig, configs: Iterable[TrialConfig]) -> list[TrialConfig]:
-    """The configs, in the shape class of `one`."""
-    shared = {"activation": one.activation, "hidden_layers": one.hidden_layers, "batch_size": one.batch_size}
+    """The configs, in the shape class of `one`; what is not the class's stays each one's own."""
+    of_class = set(ShapeClass.__dataclass_fields__) - {"hidden_units", "latent_size", "has_dropout"}
+    shared = {name: getattr(one, name) for name in of_class} | ({} if one.dropout else {"dropout": 0.0})
     return [other.model_copy(update=shared) for other in configs]
 
 
@@ -82,6 +107,7 @@ def alone(
 def assert_same_metrics(packed: list[EpochMetrics], single: list[EpochMetrics]) -> None:
     assert len(packed) == len(single)
     for one, other in zip(packed, single, strict=True):
+        assert one.as_dict().keys() == other.as_dict().keys()
         for name, value in one.as_dict().items():
             if name != "epoch_seconds":
                 assert value == pytest.approx(other.as_dict()[name], abs=TOLERANCE), name
@@ -101,12 +127,8 @@ def assert_same_state(packed: TrialState, single: TrialState) -> None:
             assert (ours[name] - theirs[name]).abs().max() < TOLERANCE, name
 
 
-@pytest.mark.parametrize("layers", [1, 2, 3])
-@pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_packed_trials_of_every_width_equal_the_same_trials_alone(
-    images: tuple[Tensor, Tensor], activation: str, layers: int
-) -> None:
-    first = config(activation=activation, hidden_layers=layers)
+def assert_packed_equals_alone(images: tuple[Tensor, Tensor], first: TrialConfig) -> None:
+    """The trial and its neighbours of other widths, betas, noise factors, dropouts, free bits and warm-ups."""
     trials = [first, *like(first, NEIGHBOURS)]
     pack = a_pack(images, first)
     slots = [pack.join(trial) for trial in trials]
@@ -117,9 +139,35 @@ def test_packed_trials_of_every_width_equal_the_same_trials_alone(
         assert_same_state(pack.state(slot), state)
 
 
+@pytest.mark.parametrize("layers", [1, 2, 3])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_padded_entries_stay_exactly_zero(images: tuple[Tensor, Tensor], activation: str) -> None:
-    one = config(activation=activation, hidden_layers=2)
+def test_packed_trials_of_every_width_equal_the_same_trials_alone(
+    images: tuple[Tensor, Tensor], activation: str, layers: int
+) -> None:
+    assert_packed_equals_alone(images, config(activation=activation, hidden_layers=layers))
+
+
+@pytest.mark.parametrize("changes", [*FEATURES, *TOGETHER], ids=str)
+def test_packed_trials_of_every_mode_likelihood_and_noise_equal_the_same_trials_alone(
+    images: tuple[Tensor, Tensor], changes: dict[str, Any]
+) -> None:
+    assert_packed_equals_alone(images, config(**changes))
+
+
+@pytest.mark.parametrize("changes", FEATURES, ids=str)
+def test_what_the_tests_vary_does_change_the_training(images: tuple[Tensor, Tensor], changes: dict[str, Any]) -> None:
+    """Were a feature off, alone would equal packed without it."""
+    off = {name: DEFAULTS[name] for name in changes if name not in ("activation", "hidden_layers", "beta")}
+    plain, _ = alone(images, config(**{**changes, **off}), 2)
+    varied, _ = alone(images, config(**changes), 2)
+    assert varied[-1].train_distortion != pytest.approx(plain[-1].train_distortion, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "changes", [*({"activation": activation} for activation in ACTIVATIONS), *FEATURES[:5], *TOGETHER], ids=str
+)
+def test_padded_entries_stay_exactly_zero(images: tuple[Tensor, Tensor], changes: dict[str, Any]) -> None:
+    one = config(**{"hidden_layers": 2, **changes})
     pack = a_pack(images, one, n_slots=2)
     slot = pack.join(one)
     for _ in range(EPOCHS):
@@ -137,10 +185,10 @@ def test_padded_entries_stay_exactly_zero(images: tuple[Tensor, Tensor], activat
             assert not padded.any(), name
 
 
-def test_neighbours_may_join_leave_pause_and_diverge(images: tuple[Tensor, Tensor]) -> None:
-    one = config(activation="tanh")
-    diverging = config(9, learning_rate=1.0, beta=1000.0, activation="tanh")
-    early, late = like(one, NEIGHBOURS[:2])
+@pytest.mark.parametrize("changes", [{}, *TOGETHER], ids=str)
+def test_neighbours_may_join_leave_pause_and_diverge(images: tuple[Tensor, Tensor], changes: dict[str, Any]) -> None:
+    one = config(**{"activation": "tanh", **changes})
+    early, late, diverging = like(one, [*NEIGHBOURS[:2], config(9, learning_rate=1.0, beta=1000.0, dropout=0.5)])
     pack = a_pack(images, one, n_slots=3)
     before, slot = pack.join(early), pack.join(one)
     metrics = [pack.epoch([before, slot])[slot] for _ in range(2)]
@@ -148,8 +196,9 @@ def test_neighbours_may_join_leave_pause_and_diverge(images: tuple[Tensor, Tenso
     pack.leave(before)
     metrics.append(pack.epoch([slot])[slot])  # an empty slot beside it
     bad = pack.join(diverging)
-    for name in ("mean.weight", "mean.bias"):
-        dict(pack.stack.named_parameters())[name].data[bad].fill_(math.nan)
+    poisoned = "decoder.0" if one.mode == "decoder_only" else "mean"
+    for kind in ("weight", "bias"):
+        dict(pack.stack.named_parameters())[f"{poisoned}.{kind}"].data[bad].fill_(math.nan)
     metrics += [pack.epoch([bad, slot])[slot] for _ in range(2)]
     assert not pack.epoch([bad])[bad].is_finite
     pack.leave(bad)
@@ -162,10 +211,13 @@ def test_neighbours_may_join_leave_pause_and_diverge(images: tuple[Tensor, Tenso
     assert_same_state(pack.state(slot), state)
 
 
-def test_a_trial_that_takes_the_slot_of_a_diverged_one_is_clean(images: tuple[Tensor, Tensor]) -> None:
-    one = config(activation="softplus", hidden_units=5, latent_size=2)
+@pytest.mark.parametrize("changes", [{}, *TOGETHER], ids=str)
+def test_a_trial_that_takes_the_slot_of_a_diverged_one_is_clean(
+    images: tuple[Tensor, Tensor], changes: dict[str, Any]
+) -> None:
+    one = config(**{"activation": "softplus", "hidden_units": 5, "latent_size": 2, **changes})
     pack = a_pack(images, one, n_slots=2)
-    bad = pack.join(config(7, activation="softplus", hidden_units=64, latent_size=16))
+    bad = pack.join(*like(one, [config(7, hidden_units=64, latent_size=16, dropout=0.9, free_bits=1.0)]))
     for parameter in pack.stack.parameters():
         parameter.data[bad].fill_(math.nan)
     pack.epoch([bad])
@@ -177,8 +229,10 @@ def test_a_trial_that_takes_the_slot_of_a_diverged_one_is_clean(images: tuple[Te
     assert_same_state(pack.state(slot), state)
 
 
-def test_a_paused_trial_does_not_move(images: tuple[Tensor, Tensor]) -> None:
-    one, other = config(), like(config(), NEIGHBOURS)[0]
+@pytest.mark.parametrize("changes", [{}, *TOGETHER], ids=str)
+def test_a_paused_trial_does_not_move(images: tuple[Tensor, Tensor], changes: dict[str, Any]) -> None:
+    one = config(**changes)
+    other = like(one, NEIGHBOURS)[0]
     pack = a_pack(images, one)
     paused, moving = pack.join(one), pack.join(other)
     pack.epoch([paused, moving])
@@ -192,11 +246,13 @@ def test_a_paused_trial_does_not_move(images: tuple[Tensor, Tensor]) -> None:
     assert (before.epoch, before.adam.step) == (after.epoch, after.adam.step)
 
 
-@pytest.mark.parametrize("activation", ["relu", "softplus"])
+@pytest.mark.parametrize(
+    "changes", [{}, {"activation": "softplus"}, FEATURES[0], FEATURES[1], FEATURES[4], FEATURES[-1], *TOGETHER], ids=str
+)
 def test_a_trial_moves_from_a_pack_to_alone_and_back_through_checkpoints(
-    images: tuple[Tensor, Tensor], activation: str
+    images: tuple[Tensor, Tensor], changes: dict[str, Any]
 ) -> None:
-    one = config(activation=activation)
+    one = config(**changes)
     neighbours = like(one, NEIGHBOURS)
     metrics: list[EpochMetrics] = []
     state: TrialState | None = None
@@ -220,7 +276,14 @@ def test_any_order_of_joining_pausing_and_leaving_changes_no_trial(data: st.Data
     draw = torch.Generator().manual_seed(2)
     images = tuple(torch.randint(0, 256, (n, 9), dtype=torch.uint8, generator=draw) for n in (40, 10))
     widths = data.draw(st.lists(st.tuples(st.integers(1, 12), st.integers(1, 6)), min_size=2, max_size=5))
-    trials = [config(seed, hidden_units=h, latent_size=z) for seed, (h, z) in enumerate(widths)]
+    of_class = data.draw(st.sampled_from([{}, *FEATURES, *TOGETHER]))
+    own = {"noise_factor": st.floats(0, 1), "free_bits": st.floats(0, 0.1), "kl_warmup_epochs": st.integers(0, 5)}
+    trials = [
+        config(seed, **{**of_class, **data.draw(st.fixed_dictionaries(own))}).model_copy(
+            update={"hidden_units": h, "latent_size": z}
+        )
+        for seed, (h, z) in enumerate(widths)
+    ]
     pack = a_pack(images, trials[0], n_slots=3)  # type: ignore[arg-type]
     waiting, slots = list(range(len(trials))), dict[int, int]()
     histories: dict[int, list[EpochMetrics]] = {index: [] for index in waiting}

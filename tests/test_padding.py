@@ -1,13 +1,13 @@
 """vae/padding.py: what goes into a slot comes out of it, with nothing but zeros around it."""
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vae.config import TrialConfig
+from vae.config import Likelihood, Mode, TrialConfig, Variance
 from vae.model import initial_weights
 from vae.padding import hidden_mask, padded_to, place, plain_shapes, take
 from vae.shape import ShapeClass
@@ -61,11 +61,19 @@ def test_placing_writes_in_place_and_converts_to_the_slots_kind() -> None:
     assert (stack[0] == 5).all()
 
 
-@given(latent=st.integers(1, 9), hidden=st.integers(1, 20), layers=st.integers(1, 3), n_pixels=st.integers(1, 30))
-def test_the_plain_shapes_are_those_of_the_trials_initial_weights(
-    latent: int, hidden: int, layers: int, n_pixels: int
-) -> None:
-    config = TrialConfig(latent_size=latent, hidden_units=hidden, hidden_layers=layers)
+CONFIGS = st.builds(
+    TrialConfig,
+    latent_size=st.integers(1, 9),
+    hidden_units=st.integers(1, 20),
+    hidden_layers=st.integers(1, 3),
+    mode=st.sampled_from(get_args(Mode)),
+    likelihood=st.sampled_from(get_args(Likelihood)),
+    variance=st.sampled_from(get_args(Variance)),
+)
+
+
+@given(config=CONFIGS, n_pixels=st.integers(1, 30))
+def test_the_plain_shapes_are_those_of_the_trials_initial_weights(config: TrialConfig, n_pixels: int) -> None:
     weights = initial_weights(n_pixels, config)
     shapes = plain_shapes(n_pixels, config)
     assert shapes == {name: tuple(weight.shape) for name, weight in weights.items()}

@@ -1,5 +1,6 @@
 """vae/shape.py: the class a trial trains in follows from its own config, and padding wastes little."""
 
+import gc
 from typing import Any, get_args
 
 import pytest
@@ -7,7 +8,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vae.config import Activation, Precision, TrialConfig
+from vae import pack as pack_module
+from vae.config import Activation, Binarize, Keep, Likelihood, Mode, Noise, Precision, TrialConfig, Variance
+from vae.optim import StackedAdam
 from vae.pack import Pack
 from vae.shape import HIDDEN_UNITS, LATENT_SIZES, ShapeClass
 
@@ -23,6 +26,16 @@ CONFIGS = st.builds(
     epochs=st.integers(1, 100_000),
     precision=st.sampled_from(get_args(Precision)),
     seed=st.integers(0, 2**32 - 1),
+    mode=st.sampled_from(get_args(Mode)),
+    dropout=st.just(0.0) | st.floats(0, 0.95),
+    likelihood=st.sampled_from(get_args(Likelihood)),
+    variance=st.sampled_from(get_args(Variance)),
+    binarize=st.sampled_from(get_args(Binarize)),
+    noise=st.sampled_from(get_args(Noise)),
+    noise_factor=st.floats(0, 1),
+    kl_warmup_epochs=st.integers(0, 100),
+    free_bits=st.floats(0, 100),
+    keep=st.sampled_from(get_args(Keep)),
 )
 
 
@@ -55,11 +68,25 @@ def test_a_class_adds_less_than_64_units_or_a_quarter_of_the_width(config: Trial
     assert wasted < max(64, config.hidden_units * (0.5 if config.hidden_units > 4096 else 0.25))
 
 
-@given(config=CONFIGS, changes=st.fixed_dictionaries({"learning_rate": st.floats(1e-6, 1.0), "beta": st.floats(0, 9)}))
+OF_A_TRIAL_ALONE = st.fixed_dictionaries(
+    {
+        "learning_rate": st.floats(1e-6, 1.0),
+        "beta": st.floats(0, 9),
+        "noise_factor": st.floats(0, 1),
+        "kl_warmup_epochs": st.integers(0, 100),
+        "free_bits": st.floats(0, 100),
+        "keep": st.sampled_from(get_args(Keep)),
+    }
+)
+
+
+@given(config=CONFIGS, changes=OF_A_TRIAL_ALONE)
 def test_what_does_not_shape_the_tensors_or_the_steps_does_not_part_trials(
     config: TrialConfig, changes: dict[str, Any]
 ) -> None:
-    other = config.model_copy(update={**changes, "seed": config.seed ^ 1, "epochs": config.epochs + 1})
+    dropout = 0.95 - config.dropout / 2 if config.dropout else 0.0  # another share; whether there is any is the class's
+    changes = {**changes, "dropout": dropout, "seed": config.seed ^ 1, "epochs": config.epochs + 1}
+    other = config.model_copy(update=changes)
     assert ShapeClass.of(other) == ShapeClass.of(config)
 
 
@@ -72,16 +99,43 @@ def test_what_does_not_shape_the_tensors_or_the_steps_does_not_part_trials(
         {"precision": "bf16"},
         {"hidden_units": 449},
         {"latent_size": 65},
+        {"mode": "autoencoder"},
+        {"mode": "decoder_only"},
+        {"likelihood": "continuous_bernoulli"},
+        {"likelihood": "gaussian"},
+        {"binarize": "stochastic"},
+        {"binarize": "threshold"},
+        {"noise": "gaussian"},
+        {"noise": "salt_pepper"},
+        {"dropout": 1e-9},
     ],
 )
 def test_what_shapes_the_tensors_or_the_steps_parts_trials(changes: dict[str, Any]) -> None:
     assert ShapeClass.of(TrialConfig(**changes)) != ShapeClass.of(TrialConfig())
 
 
+def test_the_two_variances_of_a_gaussian_are_two_classes_and_mean_nothing_to_another_likelihood() -> None:
+    def shape(likelihood: Likelihood, variance: Variance) -> ShapeClass:
+        return ShapeClass.of(TrialConfig(likelihood=likelihood, variance=variance))
+
+    assert shape("gaussian", "shared") != shape("gaussian", "per_pixel")
+    assert shape("bernoulli", "shared") == shape("bernoulli", "per_pixel")
+
+
+def test_decoders_alone_train_together_whatever_noise_their_input_would_have() -> None:
+    shapes = {ShapeClass.of(TrialConfig(mode="decoder_only", noise=noise)) for noise in get_args(Noise)}
+    assert len(shapes) == 1
+    assert shapes.pop().input_noise == "none"
+
+
 @given(config=CONFIGS)
 def test_a_trial_alone_has_its_exact_shape(config: TrialConfig) -> None:
     alone = ShapeClass.alone(config)
-    assert {name: getattr(config, name) for name in ShapeClass.__dataclass_fields__} == vars(alone)
+    exact = {name: value for name, value in config.model_dump().items() if name in vars(alone)}
+    exact |= {"noise": config.input_noise, "has_dropout": config.dropout > 0}
+    if config.likelihood != "gaussian":
+        exact["variance"] = alone.variance  # it has none
+    assert exact == vars(alone)
 
 
 def test_the_steps_rise_and_reach_what_a_config_may_ask_for() -> None:
@@ -108,3 +162,43 @@ def test_the_memory_of_a_slot_covers_every_tensor_that_a_pack_keeps_for_it(confi
     )
     kept = (4 * weights + epoch) / n_slots  # weights, gradients and two moments
     assert kept < shape.slot_bytes(784, n_train, n_validation) < 3 * kept
+
+
+HEAVY = [  # each with what takes memory of its own; batches larger than an evaluation's, too
+    {},
+    {"hidden_layers": 3, "precision": "float64"},
+    {"latent_size": 512, "hidden_units": 64, "batch_size": 600},
+    {"likelihood": "continuous_bernoulli", "hidden_units": 64, "batch_size": 600},
+    {"likelihood": "gaussian", "mode": "decoder_only"},
+    {"likelihood": "gaussian", "variance": "shared", "mode": "autoencoder", "hidden_units": 64},
+    {"binarize": "stochastic", "hidden_units": 64},
+    {"noise": "gaussian", "hidden_units": 64, "batch_size": 600},
+    {"dropout": 0.2, "hidden_units": 512, "hidden_layers": 3, "batch_size": 600},
+    {"noise": "salt_pepper", "binarize": "stochastic", "likelihood": "gaussian", "dropout": 0.2, "hidden_layers": 2},
+]
+
+
+def peak_bytes(config: TrialConfig, images: torch.Tensor, n_slots: int) -> int:
+    """The most memory that torch held at once while a pack was built, filled, trained and evaluated for an epoch."""
+    gc.collect()  # what another test has left is not to be freed meanwhile
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profiler:
+        pack = Pack(images, images[:500], shape=ShapeClass.of(config), n_slots=n_slots)
+        pack.epoch([pack.join(config.model_copy(update={"seed": seed})) for seed in range(n_slots)])
+    held, peak = 0, 0
+    events = (event for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]")
+    for event in sorted(events, key=lambda event: event.start_ns()):
+        held += event.nbytes()
+        peak = max(peak, held)
+    return peak
+
+
+@pytest.mark.parametrize("changes", HEAVY)
+def test_the_memory_of_a_slot_covers_the_most_that_its_training_takes_and_is_no_wild_guess(
+    changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the Adam of a GPU, which holds whole copies while it steps."""
+    monkeypatch.setattr(pack_module, "adam_for", lambda parameters, n_lead, device: StackedAdam(parameters))
+    config, n_slots = TrialConfig(**changes), 2
+    images = torch.zeros(600, 784, dtype=torch.uint8)
+    peak = peak_bytes(config, images, n_slots) / n_slots
+    assert peak < ShapeClass.of(config).slot_bytes(784, 600, 500) < 4 * peak

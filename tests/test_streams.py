@@ -6,8 +6,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.random import SeedSequence
 
-from vae.streams import Stream, epoch_noise, epoch_order, evaluation_noise, generator
+from vae.streams import Stream, epoch_noise, epoch_order, evaluation_noise, generator, key
 
 SEEDS = st.integers(0, 2**32 - 1)
 EPOCHS = st.integers(1, 100_000)
@@ -67,3 +68,23 @@ def test_every_evaluation_of_a_latent_size_uses_the_same_noise() -> None:
 
 def test_every_draw_is_on_the_cpu_so_that_devices_agree() -> None:
     assert generator(0, 1, Stream.NOISE).device.type == "cpu"
+
+
+@given(seed=SEEDS, epoch=EPOCHS, stream=st.sampled_from(Stream))
+def test_a_key_fits_into_an_int64_and_is_numpys_own_for_the_three_numbers(
+    seed: int, epoch: int, stream: Stream
+) -> None:
+    assert 0 <= key(seed, epoch, stream) < 2**63
+    assert key(seed, epoch, stream) == int(SeedSequence([seed, epoch, stream.value]).generate_state(1, "u8")[0] // 2)
+
+
+def test_no_two_seeds_epochs_or_streams_share_a_key() -> None:
+    threes = [(seed, epoch, stream) for seed in range(30) for epoch in range(30) for stream in Stream]
+    assert len({key(*three) for three in threes}) == len(threes)
+
+
+def test_the_numbers_of_the_streams_stay_what_checkpoints_were_trained_with() -> None:
+    """A resumed trial draws what it would have drawn: a stream keeps its number for ever."""
+    numbers = {"WEIGHTS": 0, "ORDER": 1, "NOISE": 2, "EVALUATION": 3, "SAMPLES": 4}
+    assert {name: Stream[name].value for name in numbers} == numbers
+    assert [Stream[name].value for name in ("BINARIZE", "CORRUPTION", "DROPOUT")] == [5, 6, 7]

@@ -4,8 +4,8 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -20,9 +20,13 @@ from vae.files import LocalFiles
 from vae.metrics import EpochMetrics
 from vae.pack import Pack
 from vae.streams import evaluation_noise
-from vae.training import PREVIEW_IMAGES, Training
+from vae.training import Training
 
 CONFIG = TrialConfig(latent_size=2, hidden_units=16, batch_size=50, epochs=6, learning_rate=3e-3, seed=5)
+
+
+def changed(**changes: Any) -> TrialConfig:
+    return TrialConfig.model_validate({**CONFIG.model_dump(), **changes})
 
 
 class InMemory:
@@ -41,12 +45,14 @@ class InMemory:
 
 
 class Scripted(Pack):
-    """A pack that trains as ever and reports the validation ELBOs it is told to."""
+    """A pack that trains as ever and reports the validation ELBOs, or other numbers, it is told to."""
 
     script: Iterator[float] = iter(())
+    scripted = "val_elbo"
 
     def epoch(self, slots: Iterable[int]) -> dict[int, EpochMetrics]:
-        return {slot: replace(metrics, val_elbo=next(self.script)) for slot, metrics in super().epoch(slots).items()}
+        trained = super().epoch(slots)
+        return {slot: replace(metrics, **{self.scripted: next(self.script)}) for slot, metrics in trained.items()}
 
 
 @pytest.fixture
@@ -131,6 +137,81 @@ def test_the_model_file_holds_the_best_epochs_weights_and_not_the_lasts(scripted
     content = LocalFiles(tmp_path).read(CHECKPOINT_FILE)
     assert content is not None
     assert equal(unpack_checkpoint(content, "")[0].weights, by_epoch[-1])
+
+
+def test_with_keep_last_the_model_file_holds_the_last_finite_epochs_weights(scripted: Scripted, tmp_path: Path) -> None:
+    scripted.script = iter([-60.0, -40.0, -50.0, math.nan])
+    training = start(scripted, LocalFiles(tmp_path), CONFIG.model_copy(update={"keep": "last"}))
+    by_epoch: list[dict[str, Tensor]] = []
+    while not training.is_done:
+        training.next_epoch()
+        by_epoch.append(scripted.weights(0))
+    model, description = load_model(tmp_path)
+    assert (training.n_epochs, description.epoch, description.history[-1].val_elbo) == (4, 3, -50.0)
+    assert equal(dict(model.state_dict()), by_epoch[2])
+    assert not equal(dict(model.state_dict()), by_epoch[1])  # of the best
+
+
+@pytest.mark.parametrize(("keep", "kept"), [("best", 2), ("last", 6)])
+@pytest.mark.parametrize("mode", ["autoencoder", "decoder_only"])
+def test_without_an_elbo_the_kept_epoch_is_that_of_the_lowest_distortion_or_the_last(
+    scripted: Scripted, tmp_path: Path, mode: str, keep: str, kept: int
+) -> None:
+    scripted.script, scripted.scripted = iter([60.0, 40.0, 50.0, 40.0, 45.0, 41.0]), "val_distortion"
+    training = start(scripted, LocalFiles(tmp_path), changed(mode=mode, keep=keep))
+    by_epoch: list[dict[str, Tensor]] = []
+    while not training.is_done:
+        training.next_epoch()
+        by_epoch.append(scripted.weights(0))
+    model, description = load_model(tmp_path)
+    assert description.epoch == kept
+    assert description.history[-1].val_elbo is None
+    assert equal(dict(model.state_dict()), by_epoch[kept - 1])
+
+
+RELATIVES = [
+    {"mode": "autoencoder"},
+    {"mode": "decoder_only"},
+    {"likelihood": "continuous_bernoulli", "noise": "gaussian"},
+    {"likelihood": "gaussian", "dropout": 0.2, "kl_warmup_epochs": 4, "free_bits": 0.1},
+    {"likelihood": "gaussian", "variance": "shared", "mode": "autoencoder", "noise": "salt_pepper"},
+    {"binarize": "stochastic", "keep": "last"},
+]
+each_relative = pytest.mark.parametrize("changes", RELATIVES, ids=str)
+
+
+@each_relative
+def test_a_trial_of_any_kind_interrupted_and_resumed_equals_uninterrupted_to_the_bit(
+    pack: Pack, changes: dict[str, Any]
+) -> None:
+    config, whole, parts = changed(**changes), InMemory(), InMemory()
+    straight = finish(start(pack, whole, config))
+    first = start(pack, parts, config)
+    for _ in range(3):
+        first.next_epoch()
+    first.save()
+    second = start(Pack(pack.train, pack.validation), parts, config)
+    assert timeless(second.history) == straight[:3]
+    assert finish(second) == straight
+    (ours, described), (theirs, _) = (unpack_model(files.content[MODEL_FILE], "") for files in (parts, whole))
+    assert equal(dict(ours.state_dict()), dict(theirs.state_dict()))
+    assert described.config == config
+
+
+@each_relative
+def test_the_model_on_disk_has_the_numbers_its_description_states_whatever_its_kind(
+    pack: Pack, changes: dict[str, Any]
+) -> None:
+    files = InMemory()
+    finish(start(pack, files, changed(**changes)))
+    model, description = unpack_model(files.content[MODEL_FILE], "")
+    noise, stated = evaluation_noise(len(pack.validation), CONFIG.latent_size), description.history[-1]
+    found = mean_distortion_and_rate(model, pack.validation, noise).tolist()
+    assert found == pytest.approx([stated.val_distortion, stated.val_rate or 0.0], rel=1e-6)
+    if stated.val_noisy_distortion is not None:
+        noisy = mean_distortion_and_rate(model, pack.validation, noise, torch.tensor(description.config.noise_factor))
+        assert noisy.tolist() == pytest.approx([stated.val_noisy_distortion, stated.val_noisy_rate or 0.0], rel=1e-6)
+    assert (stated.val_noisy_distortion is None) == (description.config.input_noise == "none")
 
 
 def test_a_better_epoch_is_on_disk_as_soon_as_it_ends(scripted: Scripted) -> None:
@@ -239,26 +320,3 @@ def test_saving_twice_writes_once(pack: Pack) -> None:
     training.save()
     training.save()
     assert files.written.count(CHECKPOINT_FILE) == 1
-
-
-def test_a_preview_shows_the_first_validation_images_and_changes_nothing(pack: Pack) -> None:
-    training = start(pack, InMemory())
-    training.next_epoch()
-    before = pack.weights(0)
-    preview, again = training.preview(), training.preview()
-    assert equal(before, pack.weights(0))
-    for name in ("inputs", "reconstructions", "samples"):
-        grids = getattr(preview, name)
-        assert (grids.shape, grids.dtype) == ((PREVIEW_IMAGES, 8, 8), np.uint8)
-        assert np.array_equal(grids, getattr(again, name))
-    assert np.array_equal(preview.inputs.reshape(PREVIEW_IMAGES, 64), pack.validation[:PREVIEW_IMAGES].numpy())
-
-
-def test_a_preview_reconstructs_from_the_posterior_mean(pack: Pack) -> None:
-    training = start(pack, InMemory())
-    training.next_epoch()
-    with torch.no_grad():
-        x = pack.validation[:PREVIEW_IMAGES].float() / 255
-        expected = pack.model(0).decode(pack.model(0).encode(x).mean).sigmoid() * 255
-    found = torch.from_numpy(training.preview().reconstructions).reshape(PREVIEW_IMAGES, 64)
-    assert (found - expected).abs().max() <= 0.5001

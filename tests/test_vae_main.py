@@ -15,8 +15,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torchvision.datasets import MNIST
 
 from vae.__main__ import default_out, main
@@ -27,7 +29,7 @@ from vae.training import Training
 
 ROOT = Path(__file__).parent.parent
 QUICK = ("--dataset", "digits", "--hidden-units", "16", "--latent-size", "2", "--batch-size", "256")
-FILES = {"checkpoint.safetensors", "config.json", "metrics.jsonl", "model.safetensors"}
+FILES = {"checkpoint.safetensors", "config.json", "metrics.jsonl", "model.safetensors", "snapshots.zip"}
 
 
 def train(out: Path, *arguments: str) -> int:
@@ -66,7 +68,7 @@ def fault(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
 # ---- what it writes
 
 
-def test_it_writes_a_folder_of_four_files_that_agree(tmp_path: Path) -> None:
+def test_it_writes_a_folder_of_five_files_that_agree(tmp_path: Path) -> None:
     out = tmp_path / "model"
     assert train(out, "--beta", "0.5", "--seed", "7") == 0
     assert {path.name for path in out.iterdir()} == FILES
@@ -96,6 +98,16 @@ def test_every_hyperparameter_is_a_flag_with_its_meaning_default_and_value(
         "epochs": 1,
         "precision": "float64",
         "seed": 2**32 - 1,
+        "mode": "autoencoder",
+        "dropout": 0.25,
+        "likelihood": "gaussian",
+        "variance": "shared",
+        "binarize": "threshold",
+        "noise": "salt_pepper",
+        "noise_factor": 0.125,
+        "kl_warmup_epochs": 7,
+        "free_bits": 0.5,
+        "keep": "last",
     }
     assert set(values) == set(HYPERPARAMETERS)
     flags = [word for name, value in values.items() for word in (f"--{name.replace('_', '-')}", str(value))]
@@ -120,9 +132,61 @@ def test_without_flags_the_config_is_the_default_one(tmp_path: Path, monkeypatch
 def test_the_default_folder_tells_every_two_configs_apart() -> None:
     changes: list[dict[str, Any]] = [{}, {"latent_size": 2}, {"beta": 2.0}, {"beta": 0.2}, {"seed": 2}, {"epochs": 2}]
     changes += [{"activation": "tanh"}, {"hidden_units": 2}, {"hidden_layers": 2}, {"learning_rate": 1e-5}]
+    changes += [{"mode": "autoencoder"}, {"likelihood": "gaussian"}, {"likelihood": "gaussian", "variance": "shared"}]
+    changes += [{"noise": "gaussian"}, {"noise": "gaussian", "noise_factor": 0.5}, {"binarize": "stochastic"}]
+    changes += [{"dropout": 0.1}, {"kl_warmup_epochs": 2}, {"free_bits": 0.1}, {"keep": "last"}]
     folders = {default_out(dataset, TrialConfig(**change)) for change in changes for dataset in ("digits", "mnist")}
     assert len(folders) == 2 * len(changes)
     assert default_out("mnist", TrialConfig(latent_size=2, epochs=10)) == Path("models/mnist-latent2-epochs10")
+
+
+def test_the_default_folder_of_a_folder_of_images_has_its_own_name() -> None:
+    assert default_out("/some/where/my_faces", TrialConfig(latent_size=2)) == Path("models/my-faces-latent2")
+
+
+def test_a_folder_of_images_is_trained_on_and_known_by_its_absolute_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "faces").mkdir()
+    for number in range(10):
+        pixels = np.random.default_rng(number).integers(0, 256, (6, 5)).astype(np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "faces" / f"{number}.png")
+    monkeypatch.chdir(tmp_path)
+    arguments = ["--dataset", "faces", "--latent-size", "2", "--epochs", "1", "--hidden-units", "8"]
+    assert main(arguments) == 0
+    assert f"Dataset {tmp_path / 'faces'}: 10 images of 6 x 5 pixels" in capsys.readouterr().out
+    (out,) = (tmp_path / "models").iterdir()
+    assert out.name.startswith("faces-latent2")
+    described = json.loads((out / "config.json").read_text())
+    assert (described["dataset"], described["image_shape"]) == (str(tmp_path / "faces"), [6, 5])
+    assert load_model(out)[1].dataset == str(tmp_path / "faces")
+    monkeypatch.chdir("/")
+    assert main([*arguments[2:], "--dataset", str(tmp_path / "faces"), "--out", str(out)]) == 0
+    assert "is trained already: 1 epochs" in capsys.readouterr().out
+
+
+@pytest.mark.freyface
+def test_frey_face_is_trained_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--dataset", "freyface", "--latent-size", "2", "--epochs", "2", "--out", str(tmp_path / "m")]) == 0
+    assert load_model(tmp_path / "m")[1].image_shape == (28, 20)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "line"),
+    [
+        ("none/", "--dataset none/: no such folder"),
+        (".", "{here}: no images; expected PNG, JPEG, BMP, GIF, TIFF or WebP files in the folder itself"),
+        ("freyface", "--dataset freyface: Frey Face is not in {here}; put frey_rawface.mat (key ff, uint8 560 x"),
+    ],
+)
+def test_a_dataset_that_is_not_there_is_refused_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Callable[..., str], dataset: str, line: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = fault("--dataset", dataset, "--data-dir", str(tmp_path))
+    assert found.startswith(line.format(here=tmp_path))
+    assert "\n" not in found
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_it_says_the_dataset_each_epoch_the_best_and_the_next_command(
@@ -139,6 +203,72 @@ def test_it_says_the_dataset_each_epoch_the_best_and_the_next_command(
     best_epoch = elbos.index(max(elbos)) + 1
     assert lines[-2].startswith(f"Best epoch {best_epoch} of 3: validation ELBO {max(elbos):.2f} (rate ")
     assert lines[-1] == f"Figures: python -m report '{out}'"
+
+
+MODES = ("vae", "autoencoder", "decoder_only")
+OUTPUTS = (
+    ("--likelihood", "bernoulli"),
+    ("--likelihood", "continuous_bernoulli"),
+    ("--likelihood", "gaussian"),
+    ("--likelihood", "gaussian", "--variance", "shared"),
+)
+NOISES = ("none", "gaussian", "salt_pepper")
+
+
+@pytest.mark.parametrize("noise", NOISES)
+@pytest.mark.parametrize("output", OUTPUTS, ids=lambda words: words[-1])
+@pytest.mark.parametrize("mode", MODES)
+def test_the_lines_show_the_numbers_that_a_mode_has(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], mode: str, output: tuple[str, ...], noise: str
+) -> None:
+    out = tmp_path / "m"
+    assert train(out, "--mode", mode, *output, "--noise", noise) == 0
+    lines, metrics = capsys.readouterr().out.splitlines(), metrics_in(out)
+    assert "None" not in "".join(lines)
+    assert "nan" not in "".join(lines)
+    chosen = "val_elbo" if mode == "vae" else "val_distortion"
+    name = "ELBO" if mode == "vae" else "distortion"
+    is_noisy = noise != "none" and mode != "decoder_only"
+    for epoch in (1, 2, 3):
+        assert lines[1 + epoch].startswith(f"epoch {epoch}/3: validation {name} {metrics[epoch - 1][chosen]:.2f}")
+        noisy = metrics[epoch - 1].get(chosen.replace("val_", "val_noisy_"))
+        assert (noisy is not None) == is_noisy
+        assert ("noisy" in lines[1 + epoch]) == is_noisy
+        assert not is_noisy or f", from noisy input {noisy:.2f}, " in lines[1 + epoch]
+        assert ("rate" in lines[1 + epoch]) == (mode == "vae")
+    values = [epoch[chosen] for epoch in metrics]
+    best = max(values) if mode == "vae" else min(values)
+    expected = f"Best epoch {values.index(best) + 1} of 3: validation {name} {best:.2f}"
+    assert lines[-2].startswith(expected)
+    assert load_model(out)[1].epoch == values.index(best) + 1
+
+
+def test_with_keep_last_the_end_tells_of_the_last_epoch_and_the_folder_holds_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """So high a learning rate that the last epoch is not the best one."""
+    out = tmp_path / "m"
+    flags = ("--epochs", "8", "--mode", "autoencoder", "--learning-rate", "0.3", "--batch-size", "32")
+    assert train(out, "--keep", "last", *flags) == 0
+    distortions = [metrics["val_distortion"] for metrics in metrics_in(out)]
+    assert distortions[-1] > min(distortions)
+    line = capsys.readouterr().out.splitlines()[-2]
+    assert line == f"Kept epoch 8 of 8: validation distortion {distortions[-1]:.2f}, nats per image."
+    assert load_model(out)[1].epoch == 8
+
+
+@pytest.mark.parametrize(
+    "flags", [("--dropout", "0.3", "--kl-warmup-epochs", "4", "--free-bits", "0.1"), ("--binarize", "stochastic")]
+)
+def test_a_run_of_the_new_kinds_twice_or_stopped_and_resumed_gives_the_same_numbers(
+    tmp_path: Path, flags: tuple[str, ...], interrupt: Callable[[int, int], None]
+) -> None:
+    for name in ("a", "b"):
+        assert train(tmp_path / name, *flags, "--noise", "gaussian") == 0
+    interrupt(2, 1)
+    assert train(tmp_path / "c", *flags, "--noise", "gaussian") == 130
+    assert train(tmp_path / "c", *flags, "--noise", "gaussian") == 0
+    assert timeless(tmp_path / "a") == timeless(tmp_path / "b") == timeless(tmp_path / "c")
 
 
 def test_a_run_twice_gives_the_same_numbers(tmp_path: Path) -> None:
@@ -293,16 +423,29 @@ def test_in_a_terminal_there_is_a_progress_bar_with_the_time_left(tmp_path: Path
 
 def test_every_fault_is_named_at_once_with_flag_value_and_range(fault: Callable[..., str]) -> None:
     given = ["--latent-size", "0", "--beta", "much", "--activation", "rel", "--learning-rate", "0", "--seed", "-1"]
+    given += ["--mode", "ae", "--dropout", "1", "--likelihood", "normal", "--variance", "one", "--binarize", "yes"]
+    given += ["--noise", "salt", "--noise-factor", "2", "--kl-warmup-epochs", "-1", "--free-bits", "x", "--keep", "all"]
     given += ["--epochs", "2.5", "--dataset", "minst", "--threads", "none", "--device", "tpu", "--hidden-unit", "3"]
     assert fault(*given).splitlines() == [
         "--hidden-unit: no such flag; did you mean --hidden-units?",
+        "--mode ae: must be one of vae, autoencoder, decoder_only",
         "--latent-size 0: must be an integer of at least 1 and at most 1024",
         "--activation rel: must be one of relu, tanh, elu, softplus",
+        "--dropout 1: must be a number of at least 0 and at most 0.95",
+        "--likelihood normal: must be one of bernoulli, continuous_bernoulli, gaussian",
+        "--variance one: must be one of per_pixel, shared",
+        "--binarize yes: must be one of none, stochastic, threshold",
+        "--noise salt: must be one of none, gaussian, salt_pepper",
+        "--noise-factor 2: must be a number of at least 0 and at most 1",
         "--learning-rate 0: must be a number above 0 and at most 1",
         "--beta much: must be a number of at least 0 and at most 1000",
+        "--kl-warmup-epochs -1: must be an integer of at least 0 and at most 100000",
+        "--free-bits x: must be a number of at least 0 and at most 100",
         "--epochs 2.5: must be an integer of at least 1 and at most 100000",
+        "--keep all: must be one of best, last",
         "--seed -1: must be an integer of at least 0 and below 4294967296",
-        "--dataset minst: no such dataset; allowed: auto, digits, mnist",
+        "--dataset minst: no such dataset; did you mean 'mnist'? allowed: auto, digits, mnist, fashion, "
+        "freyface, or a folder of images",
         "--threads none: must be an integer from 1 to 1024",
         "--device tpu: must be one of auto, cpu, cuda",
     ]
@@ -341,6 +484,21 @@ def test_a_folder_of_another_config_is_refused_and_not_touched(tmp_path: Path, f
         "choose another --out, or delete the folder"
     )
     assert contents(out) == before
+
+
+def test_a_folder_of_before_there_were_modes_and_likelihoods_goes_on(
+    tmp_path: Path, interrupt: Callable[[int, int], None], fault: Callable[..., str]
+) -> None:
+    out = tmp_path / "m"
+    interrupt(2, 1)
+    assert train(out) == 130
+    described = json.loads((out / "config.json").read_text())
+    before = {name: value for name, value in described["config"].items() if name not in ("mode", "noise", "keep")}
+    (out / "config.json").write_text(json.dumps({**described, "config": before}))
+    found = fault(*QUICK, "--epochs", "3", "--mode", "autoencoder", "--out", str(out))
+    assert f"--out {out}: holds another model (mode vae, not autoencoder)" in found
+    assert train(out) == 0
+    assert [metrics["epoch"] for metrics in metrics_in(out)] == [1, 2, 3]
 
 
 def test_a_folder_of_other_files_is_refused_and_not_touched(tmp_path: Path, fault: Callable[..., str]) -> None:

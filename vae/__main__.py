@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor
 
 from vae.config import TrialConfig
-from vae.data import DATASETS, SplitName, load, resolve
+from vae.data import SplitName, load, resolve, short_name, spec
 from vae.errors import CheckpointError, UserError
 from vae.files import LocalFiles
 from vae.matmul import prefer_fast_products
@@ -53,7 +53,7 @@ def _train(options: Options) -> int:
         pack = Pack(*_splits(dataset, options.data_dir), options.device)
     out = options.out or default_out(dataset, options.config)
     with _files_of("--out", out):
-        training = _open(out, options.config, dataset, pack)
+        training = _open(out, options.config, dataset, spec(dataset, options.data_dir).image_shape, pack)
         with StopRequest() as stop:
             _say_where_it_starts(training, out)
             _run(training, out, stop)
@@ -66,9 +66,9 @@ def _splits(dataset: str, data_dir: Path) -> tuple[Tensor, Tensor]:
     return train, validation
 
 
-def _open(out: Path, config: TrialConfig, dataset: str, pack: Pack) -> Training:
+def _open(out: Path, config: TrialConfig, dataset: str, image_shape: tuple[int, int], pack: Pack) -> Training:
     """The training that the folder holds, or a new one. Writes only once nothing is left to refuse."""
-    files, image_shape = LocalFiles(out), DATASETS[dataset].image_shape
+    files = LocalFiles(out)
     described = {"config": config.model_dump(), "dataset": dataset, "image_shape": list(image_shape)}
     _refuse_another(out, described)
     try:
@@ -99,7 +99,7 @@ def default_out(dataset: str, config: TrialConfig) -> Path:
     defaults = TrialConfig().model_dump(exclude={"latent_size"})
     values = {name: getattr(config, name) for name in defaults}
     changed = "".join(f"-{name}{value}" for name, value in values.items() if value != defaults[name])
-    return Path("models", f"{dataset}-latent{config.latent_size}{changed}".replace("_", "-"))
+    return Path("models", f"{short_name(dataset)}-latent{config.latent_size}{changed}".replace("_", "-"))
 
 
 def _refuse_another(out: Path, described: dict[str, Any]) -> None:
@@ -118,8 +118,9 @@ def _refuse_another(out: Path, described: dict[str, Any]) -> None:
 
 
 def _differences(found: dict[str, Any], wanted: dict[str, Any]) -> str:
-    """Each value that is not the same: "latent_size 2, not 3"."""
-    before, now = ({"dataset": it["dataset"], **it["config"]} for it in (found, wanted))
+    """Each value that is not the same: "latent_size 2, not 3". What an older version did not know is the default."""
+    defaults = TrialConfig().model_dump()
+    before, now = ({"dataset": it["dataset"], **defaults, **it["config"]} for it in (found, wanted))
     return ", ".join(
         f"{name} {before.get(name)}, not {now.get(name)}"
         for name in sorted(before.keys() | now.keys())
@@ -184,14 +185,21 @@ def _line(training: Training, metrics: EpochMetrics) -> str:
 
 
 def _numbers(metrics: EpochMetrics) -> str:
-    parts = f"rate {metrics.val_rate:.2f}, distortion {metrics.val_distortion:.2f}"
-    return f"validation ELBO {metrics.val_elbo:.2f} ({parts})"
+    """The numbers that the trial has: the ELBO and its parts, or the distortion; of corrupted input, the same one."""
+    if metrics.val_elbo is None:
+        clean, noisy = f"distortion {metrics.val_distortion:.2f}", metrics.val_noisy_distortion
+    else:
+        parts = f"rate {metrics.val_rate:.2f}, distortion {metrics.val_distortion:.2f}"
+        clean, noisy = f"ELBO {metrics.val_elbo:.2f} ({parts})", metrics.val_noisy_elbo
+    return f"validation {clean}" + ("" if noisy is None else f", from noisy input {noisy:.2f}")
 
 
 def _tell_the_end(training: Training, out: Path) -> int:
-    reached = best(training.history)
+    keep = training.config.keep
+    reached = best(training.history, keep)
     if reached:
-        print(f"Best epoch {reached.epoch} of {training.n_epochs}: {_numbers(reached)}, nats per image.")
+        which = "Best" if keep == "best" else "Kept"
+        print(f"{which} epoch {reached.epoch} of {training.n_epochs}: {_numbers(reached)}, nats per image.")
         print(f"Figures: python -m report {shlex.quote(str(out))}")
     if training.history and not training.history[-1].is_finite:
         rate = training.config.learning_rate

@@ -6,7 +6,7 @@ so either can be read alone. safetensors holds tensors and text only; nothing is
 
 import json
 import struct
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,7 @@ class Description:
             "dataset": self.dataset,
             "image_shape": json.dumps(self.image_shape),
             "epoch": str(self.epoch),
-            "history": json.dumps([asdict(metrics) for metrics in self.history]),
+            "history": json.dumps([metrics.as_dict() for metrics in self.history]),
         }
 
 

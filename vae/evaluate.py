@@ -1,57 +1,261 @@
-"""Numbers of a model on a split, with z sampled: decoding the mean would understate the distortion."""
+"""Every number of a trained model on a split: python -m vae.evaluate FOLDER [--split test].
 
+Prints them and writes them to FOLDER/evaluation.json (evaluation-test.json).
+"""
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from vae import objective
-from vae.config import EVALUATION_BATCH
-from vae.model import Vae, as_float
+from vae.bound import Advance, importance_weighted_bound
+from vae.checkpoint import Description, load_model
+from vae.config import EVALUATION_BATCH, TrialConfig
+from vae.countdown import countdown
+from vae.data import load, short_name, spec
+from vae.errors import CheckpointError, UserError
+from vae.evaluate_options import MOST_REFERENCES, EvaluateOptions, parse
+from vae.evaluation import Evaluation as Evaluation  # the `as` lets them be imported from here
+from vae.evaluation import ImportanceWeighted, NeighbourAccuracy, table
+from vae.files import LocalFiles
+from vae.held_out import evaluation_inputs as evaluation_inputs
+from vae.held_out import mean_distortion_and_rate as mean_distortion_and_rate
+from vae.images import Images, SplitName
+from vae.latent_statistics import active_units, mutual_information, neighbour_accuracy
+from vae.matmul import prefer_onednn
+from vae.metrics import Terms, has_rate
+from vae.model import Posterior, Vae
+from vae.model_images import images_of
 from vae.streams import evaluation_noise
+from vae.threads import one_torch_thread
 
-ACTIVE_UNIT_VARIANCE = 0.01  # of Var_x(E_q[u|x]), Burda et al. 2015
-
-
-@torch.no_grad()
-def mean_distortion_and_rate(model: Vae, pixels: Tensor, noise: Tensor) -> Tensor:
-    """Mean (D, R) over the images, [*lead, 2] float64. pixels: uint8 [N, D]; noise: [*lead, N, L]."""
-    total: Tensor | float = 0.0
-    for start in range(0, len(pixels), EVALUATION_BATCH):
-        stop = start + EVALUATION_BATCH
-        x = as_float(pixels[start:stop], noise.dtype).expand(*noise.shape[:-2], -1, -1)
-        posterior, logits = model(x, noise[..., start:stop, :])
-        terms = torch.stack([objective.distortion(logits, x), objective.rate(posterior)], -1)  # [*lead, B, 2]
-        total = total + terms.sum(-2, dtype=torch.float64)
-    return torch.as_tensor(total) / len(pixels)
+MOST_INFORMING = 10_000  # images, the first ones, for the mutual information, whose cost is quadratic in them
+FILES: dict[SplitName, str] = {"validation": "evaluation.json", "test": "evaluation-test.json"}
+FAULT, INTERRUPTED = 2, 130  # exit codes
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """A split's numbers, nats per image; kl_per_dimension averages over the images, one number per latent."""
+class Importance:
+    """How much to spend on the importance-weighted bound: samples for each of the first images of the split.
 
-    n_images: int
-    elbo: float
-    rate: float
-    distortion: float
-    kl_per_dimension: list[float]
-    active_units: int
+    n_threads: CPU threads that share the images; they do not change the numbers.
+    """
+
+    n_samples: int = 500
+    n_images: int = 1000
+    n_threads: int = 1
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """What nearest neighbours are looked for with: the split's labels [N], and the training images."""
+
+    labels: np.ndarray
+    train: Images
+    n_neighbours: int = 5
+
+    @property
+    def reference(self) -> Images:
+        return Images(self.train.pixels[:MOST_REFERENCES], self.train.labels[:MOST_REFERENCES])
 
 
 @torch.no_grad()
-def evaluate(model: Vae, pixels: Tensor) -> Evaluation:
-    """Every number of a plain model on a whole split, with the evaluation's own noise. pixels: uint8 [N, D]."""
-    latent_size = model.mean.weight.shape[-2]
-    noise = evaluation_noise(len(pixels), latent_size).to(model.mean.weight)
-    distortion, rate = mean_distortion_and_rate(model, pixels, noise).tolist()
-    posteriors = [model.encode(as_float(batch, noise.dtype)) for batch in torch.split(pixels, EVALUATION_BATCH)]
-    kl = torch.cat([objective.kl_per_dimension(posterior) for posterior in posteriors])
-    means = torch.cat([posterior.mean for posterior in posteriors])
+@one_torch_thread()
+def evaluate(
+    model: Vae,
+    pixels: Tensor,
+    importance: Importance | None = None,
+    neighbours: Neighbours | None = None,
+    advance: Advance = lambda _: None,
+) -> Evaluation:
+    """Every number of a plain model on a whole split, with the evaluation's own noise. pixels: uint8 [N, D].
+
+    The bound and the neighbours where they are asked for; `advance` is told of the bound's images. Raises
+    CheckpointError where the weights give no finite numbers.
+    """
+    pixels = pixels.to(model.logits.weight.device)
+    terms = _terms(model, pixels)
+    if not np.isfinite(terms.distortion):
+        raise CheckpointError(f"weights that have diverged: the distortion is {terms.distortion}")
+    noisy = _noisy_terms(model, pixels)
     return Evaluation(
         n_images=len(pixels),
-        elbo=-(distortion + rate),
-        rate=rate,
-        distortion=distortion,
-        kl_per_dimension=kl.mean(0, dtype=torch.float64).tolist(),
-        active_units=int((means.var(0) > ACTIVE_UNIT_VARIANCE).sum()),
+        distortion=terms.distortion,
+        elbo=terms.elbo,
+        rate=terms.rate,
+        noisy_distortion=noisy.distortion if noisy else None,
+        noisy_elbo=noisy.elbo if noisy else None,
+        noisy_rate=noisy.rate if noisy else None,
+        importance_weighted=_importance_weighted(model, pixels, importance, advance),
+        neighbours=_neighbours(model, pixels, neighbours),
+        **_of_posterior(model, pixels, terms),
     )
+
+
+def _noise(model: Vae, pixels: Tensor) -> Tensor:
+    return evaluation_noise(len(pixels), model.latent_size).to(model.logits.weight)
+
+
+def _noisy_terms(model: Vae, pixels: Tensor) -> Terms | None:
+    """From the corrupted input; None of a model that was trained on the clean one, and of a pack's own stack,
+    whose trials each have a noise factor of their own."""
+    config = model.config
+    if config.input_noise == "none" or not isinstance(config, TrialConfig):
+        return None
+    return _terms(model, pixels, config.noise_factor)
+
+
+def _terms(model: Vae, pixels: Tensor, noise_factor: float | None = None) -> Terms:
+    noise = _noise(model, pixels)
+    factor = None if noise_factor is None else torch.tensor(noise_factor).to(noise)
+    distortion, rate = mean_distortion_and_rate(model, pixels, noise, factor).tolist()
+    return Terms(distortion, rate if has_rate(model.config.mode) else None)
+
+
+def _importance_weighted(
+    model: Vae, pixels: Tensor, importance: Importance | None, advance: Advance
+) -> ImportanceWeighted | None:
+    if importance is None or model.config.mode == "autoencoder":
+        return None
+    x = torch.cat(list(_targets(model, pixels[: importance.n_images])))
+    bounds = importance_weighted_bound(model, x, importance.n_samples, importance.n_threads, advance)
+    deviation = float(bounds.bound.std()) if len(x) > 1 else None
+    return ImportanceWeighted(
+        bound=float(bounds.bound.mean()),
+        standard_error=None if deviation is None else deviation / len(x) ** 0.5,
+        elbo=float(bounds.elbo.mean()),
+        n_samples=importance.n_samples,
+        n_images=len(x),
+        effective_samples=float(bounds.effective_samples.mean()),
+        proposal="prior" if model.config.mode == "decoder_only" else "posterior",
+    )
+
+
+def _of_posterior(model: Vae, pixels: Tensor, terms: Terms) -> dict[str, Any]:
+    """Active units, KL per dimension and mutual information; nothing of a model without a posterior."""
+    if terms.rate is None:
+        return {}
+    parts = [model.encode(x) for x in _targets(model, pixels)]
+    posterior = Posterior(*(torch.cat(of_parts) for of_parts in zip(*parts, strict=True)))
+    kl = objective.kl_per_dimension(posterior).double()
+    first = Posterior(*(of_all[:MOST_INFORMING] for of_all in posterior))
+    z = first.mean + torch.exp(0.5 * first.log_variance) * _noise(model, pixels)[:MOST_INFORMING]
+    information = mutual_information(first, z)
+    return {
+        "active_units": int(active_units(posterior.mean).sum()),
+        "kl_per_dimension": kl.mean(0).tolist(),
+        "mutual_information": information.value,
+        "mutual_information_ceiling": information.ceiling,
+        "marginal_kl": float(kl[:MOST_INFORMING].sum(-1).mean()) - information.value,
+    }
+
+
+def _neighbours(model: Vae, pixels: Tensor, given: Neighbours | None) -> NeighbourAccuracy | None:
+    """None without an encoder, and where there are no two labels to tell apart."""
+    if given is None or model.config.mode == "decoder_only" or len(np.unique(given.reference.labels)) < 2:
+        return None
+    reference, n = given.reference, given.n_neighbours
+    known = codes(model, torch.from_numpy(reference.pixels))
+    accuracy = neighbour_accuracy(codes(model, pixels), given.labels, known, reference.labels, n)
+    return NeighbourAccuracy(accuracy, n, len(known))
+
+
+@torch.no_grad()
+def codes(model: Vae, pixels: Tensor) -> np.ndarray:
+    """E_q[z|x] of a vae, the code of an autoencoder, [N, L], from the clean input. pixels: uint8 [N, D]."""
+    pixels = pixels.to(model.logits.weight.device)
+    return torch.cat([model.code(x) for x in _targets(model, pixels)]).cpu().numpy()
+
+
+def _targets(model: Vae, pixels: Tensor) -> Iterator[Tensor]:
+    """The clean images as the decoder is to give them back, a batch [B, D] at a time."""
+    for start in range(0, len(pixels), EVALUATION_BATCH):
+        batch = pixels[start : start + EVALUATION_BATCH]
+        x, _ = evaluation_inputs(model, batch, torch.arange(start, start + len(batch), device=pixels.device))
+        yield x
+
+
+# python -m vae.evaluate FOLDER
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The exit code: 0 done, 2 a fault of the user's, 130 stopped by Ctrl-C."""
+    try:
+        _run(parse(arguments))
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return FAULT
+    except KeyboardInterrupt:
+        print("Stopped; nothing was written.", file=sys.stderr)
+        return INTERRUPTED
+    return 0
+
+
+def _run(options: EvaluateOptions) -> None:
+    prefer_onednn()  # no TF32 on a GPU: it rounds to three digits, and here every digit is looked at
+    model, description = load_model(options.folder)
+    images = images_of(description, options.folder, options.data_dir, options.split)
+    importance = Importance(options.n_samples, min(options.n_images, len(images.pixels)), options.threads)
+    neighbours = _neighbours_of(options, description, images)
+    with countdown("Importance-weighted bound, images", importance.n_images) as advance:
+        try:
+            pixels = torch.from_numpy(images.pixels)
+            numbers = evaluate(model.to(options.device), pixels, importance, neighbours, advance)
+        except CheckpointError as error:
+            raise CheckpointError(f"{options.folder}: {error}") from None
+    print(_heading(options, description, numbers), table(numbers), *_notes(description), sep="\n", flush=True)
+    _write(options, description, numbers)
+
+
+def _neighbours_of(options: EvaluateOptions, description: Description, images: Images) -> Neighbours | None:
+    """None where the dataset has no labels. Raises UserError where it has fewer images than neighbours."""
+    if len(spec(description.dataset, options.data_dir).class_names) < 2:
+        return None
+    train = load(description.dataset, options.data_dir, "train")
+    if options.n_neighbours > len(train.pixels):
+        name = short_name(description.dataset)
+        raise UserError(
+            f"--neighbours {options.n_neighbours}: {name} has {len(train.pixels):,} training images; "
+            "allowed: at most as many"
+        )
+    return Neighbours(images.labels, train, options.n_neighbours)
+
+
+def _heading(options: EvaluateOptions, description: Description, numbers: Evaluation) -> str:
+    split = f"the {numbers.n_images:,} {options.split} images of {short_name(description.dataset)}"
+    return f"{options.folder}, epoch {description.epoch}: nats per image on {split}"
+
+
+def _notes(description: Description) -> list[str]:
+    """What must be known of these numbers before they are compared with others."""
+    config = description.config
+    if config.likelihood == "bernoulli" and config.binarize == "none":
+        return ["Grey pixels under a Bernoulli are a cross-entropy, not a likelihood: compare with the same data only."]
+    return []
+
+
+def _write(options: EvaluateOptions, description: Description, numbers: Evaluation) -> None:
+    """Raises UserError where the folder cannot be written."""
+    found = {
+        "dataset": description.dataset,
+        "split": options.split,
+        "epoch": description.epoch,
+        "config": description.config.model_dump(),
+        **numbers.as_dict(),
+    }
+    path = options.folder / FILES[options.split]
+    try:
+        LocalFiles(options.folder).write(path.name, (json.dumps(found, indent=2) + "\n").encode())
+    except OSError as error:
+        raise UserError(f"{path}: cannot write ({error.strerror or error})") from None
+    print(path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,58 +1,101 @@
 """EpochMetrics: what one epoch of one trial gave, plain numbers."""
 
 import math
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from vae.config import Keep, Mode
 
 
-@dataclass(frozen=True)
+class Terms(NamedTuple):
+    """Means over a split's images, in nats. rate is None where the mode has no KL."""
+
+    distortion: float
+    rate: float | None
+
+    @property
+    def elbo(self) -> float | None:
+        """At beta = 1."""
+        return None if self.rate is None else -(self.distortion + self.rate)
+
+    def loss(self, beta: float) -> float:
+        """D + beta * R, or D alone."""
+        return self.distortion + (0.0 if self.rate is None else beta * self.rate)
+
+
+@dataclass(frozen=True, kw_only=True)
 class EpochMetrics:
     """Nats per image: summed over pixels, averaged over the split's images. ELBO is at beta = 1.
 
-    The train numbers are means over the epoch's batches, while the weights moved; the validation
-    numbers are of the weights at the epoch's end, with the noise that every evaluation shares.
+    The train numbers are means over the epoch's batches, while the weights moved, with the corrupted input
+    and the dropout that the trial trains with; the validation numbers are of the weights at the epoch's end,
+    from the clean input, with the noise that every evaluation shares. The noisy numbers are of the corrupted
+    input, against the clean image. None: what makes no sense for the trial: rate and ELBO belong to a vae,
+    the noisy numbers to a trial with noise.
     """
 
     epoch: int
     train_loss: float
-    train_elbo: float
-    train_rate: float
+    train_elbo: float | None = None
+    train_rate: float | None = None
     train_distortion: float
     val_loss: float
-    val_elbo: float
-    val_rate: float
+    val_elbo: float | None = None
+    val_rate: float | None = None
     val_distortion: float
+    val_noisy_elbo: float | None = None
+    val_noisy_rate: float | None = None
+    val_noisy_distortion: float | None = None
     epoch_seconds: float
 
     @classmethod
     def of(
-        cls, epoch: int, beta: float, train: tuple[float, float], validation: tuple[float, float], epoch_seconds: float
+        cls, epoch: int, beta: float, train: Terms, validation: Terms, noisy: Terms | None, epoch_seconds: float
     ) -> "EpochMetrics":
-        """From the mean (distortion, rate) of the two splits."""
-        (train_distortion, train_rate), (val_distortion, val_rate) = train, validation
+        """From the means of the training split, of validation and, with noise, of validation corrupted."""
         return cls(
             epoch=epoch,
-            train_loss=train_distortion + beta * train_rate,
-            train_elbo=-(train_distortion + train_rate),
-            train_rate=train_rate,
-            train_distortion=train_distortion,
-            val_loss=val_distortion + beta * val_rate,
-            val_elbo=-(val_distortion + val_rate),
-            val_rate=val_rate,
-            val_distortion=val_distortion,
+            train_loss=train.loss(beta),
+            train_elbo=train.elbo,
+            train_rate=train.rate,
+            train_distortion=train.distortion,
+            val_loss=validation.loss(beta),
+            val_elbo=validation.elbo,
+            val_rate=validation.rate,
+            val_distortion=validation.distortion,
+            val_noisy_elbo=noisy.elbo if noisy else None,
+            val_noisy_rate=noisy.rate if noisy else None,
+            val_noisy_distortion=noisy.distortion if noisy else None,
             epoch_seconds=epoch_seconds,
         )
 
     @property
     def is_finite(self) -> bool:
         """False once the trial has diverged."""
-        return all(math.isfinite(value) for value in asdict(self).values())
+        return all(math.isfinite(value) for value in self.as_dict().values())
+
+    @property
+    def goodness(self) -> float:
+        """What tells the better epoch of one trial, higher is better: the validation ELBO, or -D without one."""
+        return -self.val_distortion if self.val_elbo is None else self.val_elbo
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """The numbers that the trial has, by name; one that it has not is absent."""
+        return {name: value for name, value in vars(self).items() if value is not None}
 
 
-def best(history: list[EpochMetrics]) -> EpochMetrics | None:
-    """The epoch of the highest finite validation ELBO, the earliest of equals; None before the first."""
+def best(history: Sequence[EpochMetrics], keep: Keep = "best") -> EpochMetrics | None:
+    """The epoch that stands for a trial: the best of the finite ones, the earliest of equals, or the last of them.
+
+    None before the first.
+    """
     finite = [metrics for metrics in history if metrics.is_finite]
-    return max(finite, key=lambda metrics: metrics.val_elbo, default=None)
+    if keep == "last":
+        return finite[-1] if finite else None
+    return max(finite, key=lambda metrics: metrics.goodness, default=None)
+
+
+def has_rate(mode: Mode) -> bool:
+    """Whether rate, ELBO and KL mean anything: only where a posterior is trained against the prior."""
+    return mode == "vae"

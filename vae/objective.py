@@ -1,13 +1,11 @@
 """The variational bound's terms, in nats: sums over pixels and latents, one number per image, beta-free.
 
 The loss beside them is weighted by beta; it is what trains a trial and never what ranks it
-(Kingma & Welling 2013; beta: Higgins et al. 2017; rate and distortion: Alemi et al. 2018).
+(Kingma & Welling 2013; beta: Higgins et al. 2017; rate and distortion: Alemi et al. 2018). The distortion
+is in vae.likelihood.
 """
 
-from typing import Any
-
-import torch
-from torch import Tensor
+from torch import Tensor, maximum
 
 from vae.model import Posterior
 
@@ -23,38 +21,29 @@ def rate(posterior: Posterior) -> Tensor:
     return kl_per_dimension(posterior).sum(-1)
 
 
-class _BernoulliNegativeLogLikelihood(torch.autograd.Function):
-    """softplus(logit) - x * logit, summed over pixels; its gradient is sigmoid(logit) - x.
-
-    softplus(l) is written relu(l) - log(sigmoid(|l|)): torch's CPU log1p, which softplus and
-    binary_cross_entropy_with_logits use, is not vectorised (1.3 ms against 0.2 ms a batch of
-    128 x 784, of a 2.8 ms step; one thread of an AMD EPYC, 2026-11-21).
-    """
-
-    @staticmethod
-    def forward(ctx: Any, logits: Tensor, x: Tensor) -> Tensor:
-        ctx.save_for_backward(logits, x)
-        return (logits.relu() - torch.log(torch.sigmoid(logits.abs())) - logits * x).sum(-1)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        logits, x = ctx.saved_tensors
-        return (torch.sigmoid(logits) - x) * gradients[0].unsqueeze(-1), None
-
-
-def distortion(logits: Tensor, x: Tensor) -> Tensor:
-    """D = -log p(x|z) of a Bernoulli decoder, [*lead, B]; logits and x: [*lead, B, D], x in [0, 1].
-
-    Of grey pixels this is a cross-entropy, not a likelihood: its minimum is above zero.
-    """
-    return _BernoulliNegativeLogLikelihood.apply(logits, x)  # type: ignore[no-any-return]
-
-
 def elbo(distortion: Tensor, rate: Tensor) -> Tensor:
     """The evidence lower bound at beta = 1, -(D + R)."""
     return -(distortion + rate)
 
 
-def weighted_loss(distortion: Tensor, rate: Tensor, beta: Tensor | float) -> Tensor:
-    """D + beta * R: what a trial minimises; not comparable between trials of different beta."""
-    return distortion + beta * rate
+def weighted_loss(distortion: Tensor, kl: Tensor | None, weight: Tensor, free_bits: Tensor) -> Tensor:
+    """What a trial minimises, [*lead]: the batch's mean D + weight * sum over latents of max(free_bits, mean KL).
+
+    distortion: [*lead, B]; kl: [*lead, B, L] of each latent, None without a posterior; weight, free_bits: [*lead].
+    Free bits are of the batch's mean (Kingma et al. 2016, section C.8); NO_FREE_BITS makes it D + weight * R.
+    """
+    mean_distortion = distortion.mean(-1)
+    if kl is None:
+        return mean_distortion
+    return mean_distortion + weight * maximum(kl.mean(-2), free_bits.unsqueeze(-1)).sum(-1)
+
+
+NO_FREE_BITS = -1.0  # below any KL: at 0 the maximum would share the gradient of a latent whose KL is 0
+
+
+def kl_weight(beta: Tensor, warmth: Tensor, growth: Tensor, position: Tensor) -> Tensor:
+    """beta, or the part of it that the warm-up has reached after `position` images of an epoch.
+
+    warmth: the part at the epoch's start; growth: what an image adds to it (Bowman et al. 2016).
+    """
+    return beta * (warmth + growth * position).clamp(max=1)

@@ -5,17 +5,15 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
 
-import torch
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
+from vae.command_line import Parser, compute_faults, device_named
 from vae.config import HYPERPARAMETERS, TrialConfig
-from vae.data import AUTO, DATASETS, default_data_dir
+from vae.data import AUTO, NAMES, default_data_dir, fault_of
 from vae.errors import UserError
 
 OTHER_FLAGS = ("--dataset", "--data-dir", "--out", "--threads", "--device")
-DEVICES = ("auto", "cpu", "cuda")
 
 
 @dataclass(frozen=True)
@@ -40,20 +38,13 @@ def parse(arguments: Sequence[str] | None) -> Options:
     if faults:
         raise UserError("\n".join(faults))
     config = TrialConfig.model_validate_strings(named)
-    return Options(config, given.dataset, given.data_dir, given.out, int(given.threads), _device(given.device))
-
-
-class _Parser(argparse.ArgumentParser):
-    """argparse, with its faults as a UserError of one line."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message}; --help lists what there is")
+    return Options(config, given.dataset, given.data_dir, given.out, int(given.threads), device_named(given.device))
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser("python -m vae", description="Train one model, without Ray.", allow_abbrev=False)
-    parser.add_argument("--dataset", default=AUTO, help=f"{AUTO}|{'|'.join(DATASETS)} (default {AUTO})")
-    parser.add_argument("--data-dir", type=Path, default=default_data_dir(), help="where MNIST is or goes")
+    parser = Parser("python -m vae", description="Train one model, without Ray.", allow_abbrev=False)
+    parser.add_argument("--dataset", default=AUTO, help=f"{'|'.join(NAMES)}|a folder of images (default {AUTO})")
+    parser.add_argument("--data-dir", type=Path, default=default_data_dir(), help="where the dataset is or goes")
     parser.add_argument("--out", type=Path, help="folder of the model (default models/DATASET-latentN...)")
     parser.add_argument("--threads", default="1", help="CPU threads (default 1; another number rounds differently)")
     parser.add_argument("--device", default="auto", help="auto|cpu|cuda (default auto: cuda where there is one)")
@@ -69,9 +60,9 @@ def _flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def allowed(name: str) -> str:
-    """What a hyperparameter may be, as its field says: "an integer of at least 1 and at most 3"."""
-    schema = TrialConfig.model_json_schema()["properties"][name]
+def allowed(name: str, options: type[BaseModel] = TrialConfig) -> str:
+    """What a hyperparameter (or another field) may be, as it says: "an integer of at least 1 and at most 3"."""
+    schema = options.model_json_schema()["properties"][name]
     if "enum" in schema:
         return "one of " + ", ".join(schema["enum"])
     kind = {"integer": "an integer", "number": "a number"}[schema["type"]]
@@ -97,18 +88,6 @@ def _config_faults(named: dict[str, str]) -> list[str]:
 
 def _other_faults(given: argparse.Namespace) -> list[str]:
     faults = []
-    if given.dataset not in (AUTO, *DATASETS):
-        faults.append(f"--dataset {given.dataset}: no such dataset; allowed: {', '.join([AUTO, *DATASETS])}")
-    if not (given.threads.isdecimal() and 1 <= int(given.threads) <= 1024):
-        faults.append(f"--threads {given.threads}: must be an integer from 1 to 1024")
-    if given.device not in DEVICES:
-        faults.append(f"--device {given.device}: must be one of {', '.join(DEVICES)}")
-    elif given.device == "cuda" and not torch.cuda.is_available():
-        faults.append("--device cuda: torch sees no CUDA device here; use --device cpu")
-    return faults
-
-
-def _device(name: str) -> str:
-    if name != "auto":
-        return name
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    if fault := fault_of(given.dataset):
+        faults.append(f"--dataset {given.dataset}: {fault}")
+    return faults + compute_faults(given.threads, given.device)

@@ -8,6 +8,7 @@ leading axis, no padding, torch's fused Adam. Axes: K slots, N images, B of a ba
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -16,8 +17,8 @@ from vae import padding
 from vae.ahead import Ahead
 from vae.checkpoint import TrialState
 from vae.config import TrialConfig
-from vae.evaluate import mean_distortion_and_rate
-from vae.metrics import EpochMetrics
+from vae.held_out import mean_distortion_and_rate
+from vae.metrics import EpochMetrics, Terms, has_rate
 from vae.model import Vae
 from vae.optim import adam_for
 from vae.shape import ShapeClass
@@ -104,7 +105,7 @@ class Pack:
         for name, parameter in self.stack.named_parameters():
             padding.place(self._at(parameter.data, slot), state.weights[name])
         self.adam.place(slot, config.learning_rate, state.adam)
-        self.step.beta[slot if self._lead else ()] = config.beta
+        self.step.seat(slot, config)
         noise = evaluation_noise(len(self.validation), config.latent_size)
         padding.place(self._at(self._evaluation_noise, slot), noise)
         if self.stack.hidden_mask is not None:
@@ -122,16 +123,21 @@ class Pack:
         for slot in slots:
             self._occupants[slot].epoch += 1
         train = self._train(slots)
-        validation = mean_distortion_and_rate(self.stack, self.validation, self._evaluation_noise)
-        both = torch.stack([train, validation]).reshape(2, self.n_slots, 2).tolist()  # the epoch's one transfer
+        every = torch.stack([train, *self._evaluate()])
+        terms = every.reshape(len(every), self.n_slots, 2).tolist()  # the epoch's one transfer
         seconds = time.perf_counter() - started
-        return {slot: self._metrics(slot, both[0][slot], both[1][slot], seconds) for slot in slots}
+        return {slot: self._metrics(slot, [of_split[slot] for of_split in terms], seconds) for slot in slots}
 
-    def _metrics(self, slot: int, train: list[float], validation: list[float], seconds: float) -> EpochMetrics:
+    def _evaluate(self) -> list[Tensor]:
+        """Mean (D, R) of validation from the clean input and, where there is noise, from the corrupted one."""
+        terms = partial(mean_distortion_and_rate, self.stack, self.validation, self._evaluation_noise)
+        return [terms()] if self.shape.noise == "none" else [terms(), terms(self.step.noise_factor)]
+
+    def _metrics(self, slot: int, terms: list[list[float]], seconds: float) -> EpochMetrics:
         trial = self._occupants[slot]
-        return EpochMetrics.of(
-            trial.epoch, trial.config.beta, (train[0], train[1]), (validation[0], validation[1]), seconds
-        )
+        with_rate = has_rate(trial.config.mode)
+        train, clean, *noisy = (Terms(distortion, rate if with_rate else None) for distortion, rate in terms)
+        return EpochMetrics.of(trial.epoch, trial.config.beta, train, clean, noisy[0] if noisy else None, seconds)
 
     def _train(self, slots: list[int]) -> Tensor:
         """One epoch of gradient steps; the mean (D, R) over its images, float64 [*lead, 2]."""
@@ -140,6 +146,7 @@ class Pack:
             order, noise = self._ahead.take(slot, trial.config, trial.epoch)
             self._at(self.step.order, slot).copy_(order)
             padding.place(self._at(self.step.noise, slot), noise)
+            self.step.begin(slot, trial.config, trial.epoch)
         self.step.active.zero_()
         self.step.active[slots if self._lead else ()] = True
         total = self.step.epoch()

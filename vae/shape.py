@@ -1,8 +1,19 @@
 """ShapeClass: what trials must share to train as one batched model; decided by a trial's own config only."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
-from vae.config import EVALUATION_BATCH, Activation, Precision, TrialConfig
+from vae.config import (
+    EVALUATION_BATCH,
+    Activation,
+    Binarize,
+    Likelihood,
+    Mode,
+    Noise,
+    Precision,
+    TrialConfig,
+    Variance,
+)
 
 HIDDEN_UNITS = (
     *range(64, 513, 64),
@@ -15,6 +26,8 @@ HIDDEN_UNITS = (
 LATENT_SIZES = (16, 64, 256, 1024)  # few: latents cost next to nothing beside pixels x hidden units
 TENSORS_PER_PARAMETER = 6  # weight, gradient, two moments; as much again as two of them while Adam steps
 IMAGE_COPIES = 6  # of a batch: input, logits, their gradient, and what the objective holds on the way
+DENSITY_COPIES = 6  # more, of a likelihood other than bernoulli: log variance, squares, their gradients
+BYTES_PER_DRAW = 32  # of a random number on its way: bits and their shifts in int64, the result
 
 
 @dataclass(frozen=True, order=True)
@@ -27,39 +40,58 @@ class ShapeClass:
     activation: Activation
     batch_size: int
     precision: Precision
+    mode: Mode
+    likelihood: Likelihood
+    variance: Variance
+    binarize: Binarize
+    noise: Noise
+    has_dropout: bool
 
     @classmethod
     def of(cls, config: TrialConfig) -> "ShapeClass":
         """The class that a trial of this config trains in."""
-        return cls(
-            hidden_units=next(width for width in HIDDEN_UNITS if width >= config.hidden_units),
-            latent_size=next(size for size in LATENT_SIZES if size >= config.latent_size),
-            hidden_layers=config.hidden_layers,
-            activation=config.activation,
-            batch_size=config.batch_size,
-            precision=config.precision,
-        )
+        width = next(width for width in HIDDEN_UNITS if width >= config.hidden_units)
+        return cls(width, next(size for size in LATENT_SIZES if size >= config.latent_size), **_shared(config))
 
     @classmethod
     def alone(cls, config: TrialConfig) -> "ShapeClass":
         """The exact shape: nothing is padded."""
-        return cls(
-            config.hidden_units,
-            config.latent_size,
-            config.hidden_layers,
-            config.activation,
-            config.batch_size,
-            config.precision,
-        )
+        return cls(config.hidden_units, config.latent_size, **_shared(config))
+
+    @property
+    def input_noise(self) -> Noise:
+        """As TrialConfig has it."""
+        return self.noise
+
+    @property
+    def draws_pixels(self) -> bool:
+        """Whether a step draws random numbers for every pixel."""
+        return self.noise != "none" or self.binarize == "stochastic"
 
     def slot_bytes(self, n_pixels: int, n_train: int, n_validation: int) -> int:
         """Memory that one slot of a pack takes on its device, so that too many are refused before one is filled."""
         number = 8 if self.precision == "float64" else 4
-        config = TrialConfig(
-            hidden_units=self.hidden_units, latent_size=self.latent_size, hidden_layers=self.hidden_layers
-        )
+        config = TrialConfig(**{name: value for name, value in asdict(self).items() if name != "has_dropout"})
         parameters = TENSORS_PER_PARAMETER * config.n_parameters(n_pixels) * number
         epoch = n_train * (8 + self.latent_size * number) + n_validation * self.latent_size * number
         rows = max(self.batch_size, EVALUATION_BATCH)
-        widths = IMAGE_COPIES * n_pixels + 4 * self.hidden_layers * self.hidden_units + 8 * self.latent_size
-        return parameters + epoch + rows * widths * number
+        copies = IMAGE_COPIES + (self.likelihood != "bernoulli") * DENSITY_COPIES
+        widths = copies * n_pixels + 4 * self.hidden_layers * self.hidden_units + 8 * self.latent_size
+        drawn = self.draws_pixels * n_pixels + self.has_dropout * 2 * self.hidden_layers * self.hidden_units
+        return parameters + epoch + rows * (widths * number + drawn * BYTES_PER_DRAW)
+
+
+def _shared(config: TrialConfig) -> dict[str, Any]:
+    """What the trials of a class have in common besides their widths."""
+    return {
+        "hidden_layers": config.hidden_layers,
+        "activation": config.activation,
+        "batch_size": config.batch_size,
+        "precision": config.precision,
+        "mode": config.mode,
+        "likelihood": config.likelihood,
+        "variance": config.variance if config.likelihood == "gaussian" else "per_pixel",
+        "binarize": config.binarize,
+        "noise": config.input_noise,
+        "has_dropout": config.dropout > 0,
+    }

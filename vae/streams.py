@@ -16,12 +16,21 @@ class Stream(IntEnum):
     NOISE = 2
     EVALUATION = 3
     SAMPLES = 4
+    BINARIZE = 5
+    CORRUPTION = 6
+    DROPOUT = 7
+    IMPORTANCE = 8
+
+
+def key(seed: int, epoch: int, stream: Stream) -> int:
+    """What follows from the three: a number of 63 bits, unlike that of any other three."""
+    entropy = np.random.SeedSequence([seed, epoch, int(stream)]).generate_state(1, np.uint64)
+    return int(entropy[0] >> 1)
 
 
 def generator(seed: int, epoch: int, stream: Stream) -> torch.Generator:
     """A CPU generator: the numbers are then the same on every device."""
-    entropy = np.random.SeedSequence([seed, epoch, int(stream)]).generate_state(1, np.uint64)
-    return torch.Generator().manual_seed(int(entropy[0] >> 1))
+    return torch.Generator().manual_seed(key(seed, epoch, stream))
 
 
 def epoch_order(n_images: int, seed: int, epoch: int) -> torch.Tensor:

@@ -6,14 +6,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vae import likelihood
 from vae.checkpoint import CHECKPOINT_FILE, MODEL_FILE, Description, pack_checkpoint, pack_model, unpack_checkpoint
 from vae.config import TrialConfig
 from vae.errors import CheckpointError
 from vae.files import Files
+from vae.held_out import evaluation_inputs
 from vae.metrics import EpochMetrics, best
-from vae.model import as_float
 from vae.pack import Pack
 from vae.preview import Preview
+from vae.snapshots import Snapshots, is_snapshot_epoch
 from vae.streams import EVALUATION_SEED, Stream, generator
 
 CHECKPOINT_SECONDS = 30.0  # of training that a crash may cost; writing one takes 13 ms (AMD EPYC, 2026-11-21)
@@ -41,6 +43,7 @@ class Training:
     def _join(self) -> None:
         content = self.files.read(CHECKPOINT_FILE)
         if content is None:
+            self._snapshots = Snapshots(self.files, self.image_shape)
             self.slot = self.pack.join(self.config)
             return
         state, description = unpack_checkpoint(content, CHECKPOINT_FILE)
@@ -51,6 +54,7 @@ class Training:
             raise CheckpointError(
                 f"{CHECKPOINT_FILE}: of {found[0]} {found[1]}, this trial's is {expected[0]} {expected[1]}"
             )
+        self._snapshots = Snapshots(self.files, self.image_shape, state.epoch)
         self.slot = self.pack.join(self.config, state)
         self.history = description.history
         self.checkpoint_epoch = state.epoch
@@ -74,11 +78,14 @@ class Training:
         self._is_between_epochs = False
 
     def end_epoch(self, metrics: EpochMetrics) -> EpochMetrics:
-        """The pack has trained this trial for an epoch: keep its numbers and, if it is the best, its weights."""
+        """The pack has trained this trial for an epoch: keep its numbers, if it is the best its weights,
+        and now and then what the model shows."""
         self.history.append(metrics)
         self._is_between_epochs = True
-        if best(self.history) is metrics:
+        if best(self.history, self.config.keep) is metrics:
             self.files.write(MODEL_FILE, pack_model(self.pack.weights(self.slot), self._description()))
+        if metrics.is_finite and is_snapshot_epoch(metrics.epoch, self.config.epochs):
+            self._snapshots.take(self.pack.model(self.slot), metrics.epoch)
         if metrics.is_finite and (self.is_done or time.monotonic() - self._saved_at > CHECKPOINT_SECONDS):
             self.save()
         return metrics
@@ -98,16 +105,18 @@ class Training:
 
     @torch.no_grad()
     def preview(self) -> Preview:
-        """The model as it is now: the first validation images, and samples of the same noise at every epoch."""
-        model, pack = self.pack.model(self.slot), self.pack
-        inputs = pack.validation[:PREVIEW_IMAGES]
-        noise = torch.zeros(len(inputs), self.config.latent_size, device=pack.device, dtype=pack.dtype)
-        _, logits = model(as_float(inputs, pack.dtype), noise)
+        """The model as it is now: the first validation images as it sees them, what it makes of them, and samples
+        of the same noise at every epoch."""
+        model, pack, config = self.pack.model(self.slot), self.pack, self.config
+        grey = pack.validation[:PREVIEW_IMAGES]
+        factor = torch.tensor(config.noise_factor, device=pack.device, dtype=pack.dtype)
+        images = torch.arange(len(grey), device=pack.device)
+        _, seen = evaluation_inputs(model, grey, images, None if config.input_noise == "none" else factor)
         draw = generator(EVALUATION_SEED, 0, Stream.SAMPLES)
-        z = torch.randn(PREVIEW_IMAGES, self.config.latent_size, generator=draw).to(noise)
-        return Preview(
-            self._grey(as_float(inputs)), self._grey(logits.sigmoid()), self._grey(model.decode(z).sigmoid())
-        )
+        z = torch.randn(PREVIEW_IMAGES, config.latent_size, generator=draw).to(seen)
+        shown = model.decode(z[: len(grey)] if config.mode == "decoder_only" else model.code(seen))
+        every = (seen, *(likelihood.means(config.likelihood, pixels) for pixels in (shown, model.decode(z))))
+        return Preview(*(self._grey(x) for x in every))
 
     def _grey(self, x: Tensor) -> np.ndarray:  # [n, D] in [0, 1] -> uint8 [n, height, width]
         grey: np.ndarray = (x * 255).round().to("cpu", torch.uint8).reshape(-1, *self.image_shape).numpy()
