@@ -176,3 +176,24 @@ def test_any_command_line_is_understood_or_refused_in_words(arguments: list[str]
         assert parse(arguments) is not None
     except SpaceError as error:
         assert str(error)  # noqa: PT017
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["--trials", "3"],
+        ["--seed", "0"],
+        ["--set", "beta=1"],
+        ["--pack", "off"],
+        ["--cpus-per-trial", "2"],
+        ["--dry-run"],
+    ],
+)
+def test_what_means_nothing_to_a_report_is_refused_beside_it(given: list[str]) -> None:
+    with pytest.raises(SpaceError, match=rf"^{given[0]} with --report: nothing is trained"):
+        parse(["--report", "x", *given])
+
+
+def test_a_report_takes_where_the_sweep_and_the_images_are_and_how_many_are_shown() -> None:
+    options = parse(["--report", "x", "--top-k", "5", "--storage", "elsewhere", "--data-dir", "images"])
+    assert (options.report, options.top_k, options.storage, options.data_dir) == ("x", 5, "elsewhere", Path("images"))

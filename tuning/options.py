@@ -2,7 +2,7 @@
 
 import argparse
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NoReturn
 
@@ -10,10 +10,12 @@ from tuning.errors import SpaceError
 from tuning.resources import Request
 from tuning.space_file import Overrides
 from tuning.storage import DEFAULT_STORAGE
+from vae.data import NAMES
 
 UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 # What a sweep was started with stays as it is; these would change its numbers.
 NOT_WITH_RESUME = ("space", "name", "epochs", "dataset", "seed", "settings", "dry_run")
+WITH_REPORT = ("report", "data_dir", "storage", "top_k", "verbose")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -30,11 +32,19 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     if len(given) != 1:
         raise SpaceError("give one of --space NAME, --resume NAME, --report NAME, --list-spaces")
     if options.resume:
-        for name in NOT_WITH_RESUME:
-            if getattr(options, name) not in (None, []) and getattr(options, name) is not False:  # --seed 0 is given
-                flag = "set" if name == "settings" else name.replace("_", "-")
-                raise SpaceError(f"--{flag} with --resume: a resumed sweep keeps what it was started with")
+        _refuse(options, NOT_WITH_RESUME, "--resume: a resumed sweep keeps what it was started with")
+    if options.report:
+        others = [name for name in vars(options) if name not in WITH_REPORT]
+        _refuse(options, others, "--report: nothing is trained; it takes --data-dir, --storage and --top-k")
     return options
+
+
+def _refuse(options: argparse.Namespace, names: Iterable[str], why: str) -> None:
+    """Say the first of these options that was given."""
+    for name in names:
+        if getattr(options, name) != _parser().get_default(name):
+            flag = "set" if name == "settings" else name.replace("_", "-")
+            raise SpaceError(f"--{flag} with {why}")
 
 
 def request(options: argparse.Namespace) -> Request:
@@ -68,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     study.add_argument("--name", type=_word, help="the sweep's folder; default: the space's name and the time")
     study.add_argument("--trials", type=_whole(1), metavar="N", help="configurations to try")
     study.add_argument("--epochs", type=_whole(1), metavar="N", help="epochs per trial, at the most")
-    study.add_argument("--dataset", metavar="NAME", help="auto, mnist or digits")
+    study.add_argument("--dataset", metavar="NAME|PATH", help=f"{', '.join(NAMES)}, or a folder of images")
     study.add_argument("--seed", type=_whole(0), metavar="N", help="of proposals and of trials; default 0")
     study.add_argument(
         "--set",
