@@ -14,12 +14,13 @@ from rich.console import Console
 
 from report.tensorboard import SweepEvents
 from tuning import experiment, options, storage
+from tuning.best_table import best_table
 from tuning.cluster import check_memory, check_storage, connected
 from tuning.ledger import read_trials
 from tuning.manifest import read_plan, read_sweep, write_manifest
 from tuning.plan import Plan, estimate, extended, new_plan
-from tuning.progress import Progress, best_table
-from tuning.records import TrialRecord
+from tuning.progress import Progress
+from tuning.records import TrialRecord, grouped
 from tuning.space_file import list_spaces, load_space
 from tuning.storage import SweepStorage
 from vae.errors import UserError
@@ -69,9 +70,9 @@ def resume(chosen: argparse.Namespace) -> int:
     place = storage.locate(chosen.storage, chosen.resume, "--resume")
     storage.open_existing(place)
     past = read_trials(place.folder)
-    plan = extended(read_plan(place.folder), chosen.trials, len(past), chosen.data_dir)
+    plan = extended(read_plan(place.folder), chosen.trials, len(grouped(past)), chosen.data_dir)
     n_finished = sum(record.state != "running" for record in past)
-    say(f"Resuming {plan.name}: {n_finished} of {plan.space.trials} trials are finished")
+    say(f"Resuming {plan.name}: {n_finished} of {plan.space.n_runs} trials are finished")
     return sweep(chosen, plan, place, past)
 
 
@@ -88,16 +89,16 @@ def sweep(chosen: argparse.Namespace, plan: Plan, place: SweepStorage, past: Seq
         check_memory(cluster, plan.slot_bytes())
         write_manifest(place.folder, plan, cluster)
         say(f"Running on {cluster.describe()}")
-        events = stack.enter_context(closing(SweepEvents(place.folder, read_sweep(place.folder).search)))
-        progress = Progress(plan.space.trials, cluster.slots, list(plan.space.dimensions), past)
-        with progress:
+        search, space = read_sweep(place.folder).search, plan.space
+        events = stack.enter_context(closing(SweepEvents(place.folder, search, modes=space.modes)))
+        with Progress(space.n_runs, cluster.slots, list(space.dimensions), past, space.metric) as progress:
             records = experiment.run(plan, place, cluster, images, [events, progress], past, chosen.time_budget)
     return finish(chosen, plan, place, records)
 
 
 def finish(chosen: argparse.Namespace, plan: Plan, place: SweepStorage, records: Sequence[TrialRecord]) -> int:
     """The table of the best, the report, and how to look at it or to go on."""
-    is_whole = len(records) >= plan.space.trials and all(record.state != "running" for record in records)
+    is_whole = len(records) >= plan.space.n_runs and all(record.state != "running" for record in records)
     CONSOLE.print(best_table(records, list(plan.space.dimensions), n_rows=max(1, chosen.top_k)))
     if is_whole or chosen.time_budget:
         write_report(place, plan.data_dir, chosen.top_k)

@@ -4,9 +4,9 @@ The sweep's driver imports this before Ray starts, so it imports neither torch n
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from tensorboard.compat.proto import summary_pb2
@@ -18,15 +18,21 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, Sessi
 from report.events import EventFile, read_events
 from report.grid import enlarge, tile
 from tuning.records import TrialRecord
-from vae.metrics import EpochMetrics, best
+from vae.config import Mode
+from vae.metrics import EpochMetrics, best, has_rate
 from vae.preview import Preview
 
 LAST_TAG = "time/epoch_seconds"  # ends an epoch's record: an epoch that has it on disk is there whole
 RECONSTRUCTIONS_TAG = "preview/reconstructions"
-HPARAMS_METRICS = {
-    "best/val_elbo": "validation ELBO, best epoch",
-    "best/val_rate": "validation rate, best epoch",
-    "best/val_distortion": "validation distortion, best epoch",
+BEST = {
+    "val_elbo": "validation ELBO, kept epoch",
+    "val_rate": "validation rate, kept epoch",
+    "val_distortion": "validation distortion, kept epoch",
+}
+SCALARS = {  # by tag; a trial has those of them that its metrics have
+    f"{split}/{name}": f"{split}_{name}"
+    for split in ("train", "val", "val_noisy")
+    for name in ("loss", "elbo", "rate", "distortion")
 }
 
 
@@ -34,9 +40,14 @@ class SweepEvents:
     """Implements tuning.records.Observer. Only running trials hold a file open."""
 
     def __init__(
-        self, folder: Path, search: Mapping[str, Mapping[str, Any]], fixed: Mapping[str, Any] | None = None
+        self,
+        folder: Path,
+        search: Mapping[str, Mapping[str, Any]],
+        fixed: Mapping[str, Any] | None = None,
+        modes: Collection[str] = ("vae",),
     ) -> None:
         """folder: the sweep's. search: its dimensions as in SweepRecord. fixed: shown as text, once.
+        modes: those that its trials can have, which say what HParams compares them by.
 
         A folder that declares its experiment already (a resumed sweep) is left as it is: of two
         declarations TensorBoard would take either. Raises OSError where the folder cannot be written.
@@ -44,7 +55,7 @@ class SweepEvents:
         self._folder = folder
         self._trials: dict[str, _TrialEvents] = {}
         if hparams_metadata.EXPERIMENT_TAG not in set(_tags(folder)):
-            _declare(folder, search, fixed or {})
+            _declare(folder, search, fixed or {}, _compared_by(modes))
 
     def started(self, record: TrialRecord) -> None:
         """Called again for a trial that is open, it changes nothing."""
@@ -77,11 +88,13 @@ class _TrialEvents:
 
     def __init__(self, folder: Path, record: TrialRecord) -> None:
         self._last_epoch, self._last_preview, has_start = _written(folder)
-        self._best = best([metrics for metrics in record.history if metrics.epoch <= self._last_epoch])
+        self._keep = record.config.keep
+        self._best = best([metrics for metrics in record.history if metrics.epoch <= self._last_epoch], self._keep)
         self._preview: tuple[int, Preview] | None = None
         self._file = EventFile(folder)
         if not has_start:  # TensorBoard would keep the first one anyway, with the time of the true start
-            self._file.summary(hparams.hparams_pb(record.params, trial_id=record.trial_id))
+            group = record.configuration  # HParams shows the trials of a group as one, with their mean
+            self._file.summary(hparams.hparams_pb(record.params, trial_id=group))
 
     def epoch(self, record: TrialRecord, epoch: int, preview: Preview | None) -> None:
         self._write_new_epochs(record)
@@ -100,7 +113,7 @@ class _TrialEvents:
 
     def _write_new_epochs(self, record: TrialRecord) -> None:
         for metrics in _since(record.history, self._last_epoch):
-            self._best = best([metrics] if self._best is None else [self._best, metrics])
+            self._best = best([metrics] if self._best is None else [self._best, metrics], self._keep)
             self._file.scalars(_scalars(metrics, self._best), metrics.epoch)
             self._last_epoch = metrics.epoch
 
@@ -123,14 +136,19 @@ def _since(history: list[EpochMetrics], epoch: int) -> list[EpochMetrics]:
 
 
 def _scalars(metrics: EpochMetrics, best_so_far: EpochMetrics | None) -> dict[str, float]:
-    values = {
-        f"{split}/{name}": getattr(metrics, f"{split}_{name}")
-        for split in ("train", "val")
-        for name in ("loss", "elbo", "rate", "distortion")
-    }
-    if best_so_far is not None:
-        values |= {f"best/{name}": getattr(best_so_far, name) for name in ("val_elbo", "val_rate", "val_distortion")}
-    return {**values, LAST_TAG: metrics.epoch_seconds}
+    """Those that the trial has."""
+    values = {tag: getattr(metrics, name, None) for tag, name in SCALARS.items()}
+    values |= {f"best/{name}": getattr(best_so_far, name, None) for name in BEST}
+    return {tag: value for tag, value in values.items() if value is not None} | {LAST_TAG: metrics.epoch_seconds}
+
+
+def _compared_by(modes: Collection[str]) -> dict[str, str]:
+    """The metrics of HParams, those that every trial has first."""
+    n_with_rate = sum(has_rate(mode) for mode in get_args(Mode) if mode in modes)
+    if n_with_rate == len(modes):
+        return BEST
+    names = ["val_distortion", *(["val_elbo", "val_rate"] if n_with_rate else [])]
+    return {name: BEST[name] for name in names}
 
 
 def _tags(folder: Path) -> Iterator[str]:
@@ -148,11 +166,13 @@ def _written(folder: Path) -> tuple[int, int, bool]:
     return epoch, preview, start >= 0
 
 
-def _declare(folder: Path, search: Mapping[str, Mapping[str, Any]], fixed: Mapping[str, Any]) -> None:
+def _declare(
+    folder: Path, search: Mapping[str, Mapping[str, Any]], fixed: Mapping[str, Any], compared_by: Mapping[str, str]
+) -> None:
     dimensions = [hparams.HParam(name, _domain(dimension)) for name, dimension in search.items()]
     metrics = [
-        hparams.Metric(tag, display_name=name, dataset_type=hparams.Metric.VALIDATION)
-        for tag, name in HPARAMS_METRICS.items()
+        hparams.Metric(f"best/{name}", display_name=words, dataset_type=hparams.Metric.VALIDATION)
+        for name, words in compared_by.items()
     ]
     with EventFile(folder) as file:
         if fixed:

@@ -16,13 +16,13 @@ from tuning.errors import StorageError
 from tuning.ledger import LEDGER_FILE, METRICS_FILE, Ledger, read_trials
 from tuning.records import TrialRecord
 from vae.config import TrialConfig
-from vae.metrics import EpochMetrics
+from vae.metrics import EpochMetrics, Terms
 
 N_EPOCHS = 3
 
 
 def metrics(epoch: int, val_elbo: float = -100.0) -> EpochMetrics:
-    of_epoch = EpochMetrics.of(epoch, 0.5, (90.0, 20.0), (-val_elbo - 10.0, 10.0), 0.25)
+    of_epoch = EpochMetrics.of(epoch, 0.5, Terms(90.0, 20.0), Terms(-val_elbo - 10.0, 10.0), None, 0.25)
     return replace(of_epoch, val_elbo=val_elbo)  # exactly, not up to rounding
 
 
@@ -113,6 +113,38 @@ def test_any_number_of_an_epoch_is_read_back_exactly(tmp_path_factory: pytest.Te
     ledger.close()
     found = read_trials(folder)[0].history[0].val_elbo
     assert found == value or (math.isnan(found) and math.isnan(value))
+
+
+@pytest.mark.parametrize("metric", ["val_elbo", "val_distortion", "rate_distortion"])
+def test_what_a_sweep_is_ranked_by_is_read_back(tmp_path: Path, metric: str) -> None:
+    ledger, record = Ledger(tmp_path), replace(new_trial(0), metric=metric)
+    ledger.proposed(record)
+    ledger.close()
+    assert read_trials(tmp_path) == [record]
+
+
+def test_a_ledger_from_before_there_were_other_metrics_is_ranked_by_the_elbo(
+    tmp_path: Path, written: list[TrialRecord]
+) -> None:
+    path = tmp_path / LEDGER_FILE
+    path.write_text(path.read_text().replace(', "metric": "val_elbo"', ""))
+    assert "metric" not in path.read_text()
+    assert read_trials(tmp_path) == written
+
+
+def test_a_trial_without_a_kl_is_read_back_without_an_elbo(tmp_path: Path) -> None:
+    terms = Terms(80.0, None)
+    record = replace(new_trial(0), config=TrialConfig(mode="autoencoder"), metric="val_distortion")
+    ledger = Ledger(tmp_path)
+    ledger.proposed(record)
+    record.history.append(EpochMetrics.of(1, 1.0, terms, terms, None, 0.25))
+    ledger.epoch(record, record.history[0])
+    finish(ledger, record)
+    ledger.close()
+    assert read_trials(tmp_path) == [record]
+    last = events(tmp_path)[-1]
+    assert (last["val_distortion"], last["best_epoch"]) == (80.0, 1)
+    assert not {"val_elbo", "val_rate"} & set(last)
 
 
 # ---------------------------------------------------------------- a crash at any point
@@ -260,7 +292,7 @@ def test_any_damage_is_told_in_words_or_leaves_trials_that_can_be_used(
         path.write_bytes(damaged)
         for record in read_trials(tmp_path):
             assert record.state in ("running", "complete", "pruned", "failed")
-            assert record.val_elbo <= math.inf
+            assert record.score <= math.inf
     except StorageError as error:
         assert path.name in str(error)  # noqa: PT017
     finally:

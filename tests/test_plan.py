@@ -1,18 +1,22 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from tuning import plan as plan_module
 from tuning.errors import SpaceError
 from tuning.plan import Plan, estimate, extended, new_plan
 from tuning.space import SearchSpace
 from tuning.space_file import load_space
+from vae import download
 from vae.config import TrialConfig
 from vae.data import Images
 from vae.errors import DataError
+from vae.shape import ShapeClass
 
 SEARCH = {
     "latent_size": {"type": "int", "low": 2, "high": 32, "log": True},
@@ -86,11 +90,42 @@ def test_the_expected_bytes_are_four_copies_of_each_models_numbers() -> None:
     assert small.expected_bytes() == 10 * n_parameters * 4 * 4
 
 
+def test_every_seed_of_a_configuration_counts_in_epochs_and_bytes() -> None:
+    once, thrice = (plan(trials=5, repeats=n, scheduler={"type": "none"}) for n in (1, 3))
+    assert thrice.expected_epochs() == 5 * 3 * 27
+    assert thrice.expected_bytes() == 3 * once.expected_bytes()
+
+
+def test_a_slot_takes_what_the_widest_trial_of_the_space_needs() -> None:
+    noise = {"type": "categorical", "choices": ["none", "gaussian"]}
+    search = {"noise": noise, "hidden_units": {"type": "int", "low": 32, "high": 300, "when": {"noise": "none"}}}
+    quiet = ShapeClass.of(TrialConfig(hidden_units=300)).slot_bytes(64, 1437, 180)
+    noisy = ShapeClass.of(TrialConfig(hidden_units=40, noise="gaussian")).slot_bytes(64, 1437, 180)
+    assert plan(search=search, fixed={"hidden_units": 40}).slot_bytes() == max(quiet, noisy)
+
+
 def test_a_plan_knows_its_images() -> None:
     assert plan().image_shape == (8, 8)
     assert plan().n_pixels == 64
     images = plan().load_images()
     assert {split: pixels.shape for split, pixels in images.items()} == {"train": (1437, 64), "validation": (180, 64)}
+
+
+def test_a_plan_of_a_folder_knows_its_images_from_another_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine").mkdir()
+    for number in range(20):
+        Image.fromarray(np.full((4, 6), number, np.uint8)).save(tmp_path / "mine" / f"{number}.png")
+    monkeypatch.chdir(tmp_path)
+    found = new_plan(space(dataset="mine"), "quick", None, 0, tmp_path)
+    monkeypatch.chdir("/")
+    assert found.space.dataset == found.dataset == str(tmp_path / "mine")
+    assert (found.image_shape, found.n_pixels) == ((4, 6), 24)
+    images = found.load_images()
+    assert {split: pixels.shape for split, pixels in images.items()} == {"train": (16, 24), "validation": (2, 24)}
+    assert found.slot_bytes() > 0
+    assert len(estimate(found)) > 2
 
 
 def test_trials_never_get_the_test_split(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,19 +153,13 @@ def test_a_new_plan_is_named_after_its_space_and_the_time(tmp_path: Path) -> Non
 
 
 def test_a_dataset_that_is_not_there_stops_a_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_network(*arguments: Any) -> bool:
-        return False
-
-    monkeypatch.setattr(plan_module.data, "_answers_within", no_network)
+    monkeypatch.setattr(download, "answers_within", lambda *_: False)
     with pytest.raises(DataError, match="mnist"):
         new_plan(space(dataset="mnist"), "quick", None, 0, tmp_path)
 
 
 def test_an_automatic_dataset_is_resolved_with_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_network(*arguments: Any) -> bool:
-        return False
-
-    monkeypatch.setattr(plan_module.data, "_answers_within", no_network)
+    monkeypatch.setattr(download, "answers_within", lambda *_: False)
     found = new_plan(space(dataset="auto"), "quick", None, 0, tmp_path)
     assert found.dataset == "digits"
     assert "digits" in found.dataset_note
@@ -154,6 +183,17 @@ def test_a_sweep_cannot_lose_the_trials_it_has(trials: int, n_known: int) -> Non
 def test_a_sweep_cannot_have_more_trials_than_a_space_may() -> None:
     with pytest.raises(SpaceError, match="--trials 100001: allowed: at most 100,000"):
         extended(plan(), 100_001, 0)
+    repeated = plan(repeats=3, scheduler={"type": "none"})
+    assert extended(repeated, 33_333, 27).space.n_runs == 99_999
+    with pytest.raises(SpaceError, match="--trials 33334: allowed: at most 33,333"):
+        extended(repeated, 33_334, 27)
+
+
+def test_trials_of_a_sweep_with_repeats_are_its_configurations() -> None:
+    repeated = plan(repeats=3, trials=10, scheduler={"type": "none"})
+    assert extended(repeated, 12, 10).space.n_runs == 36
+    with pytest.raises(SpaceError, match="--trials 9: sweep p has 10 already; allowed: 10 or more"):
+        extended(repeated, 9, 10)
 
 
 def test_a_grid_has_the_points_it_has() -> None:
@@ -177,6 +217,24 @@ def test_an_estimate_is_worked_out_from_the_seconds_of_an_epoch(monkeypatch: pyt
     assert lines[2] == "about 81 of 729 epochs after early stopping: 54 s, at the most 8 min"
     assert lines[3].startswith("about ")
     assert lines[3].endswith(" MiB of models and checkpoints")
+
+
+def test_an_estimate_says_how_many_seeds_each_configuration_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan_module, "_epoch_seconds", lambda plan, config: 2.0)
+    monkeypatch.setattr(plan_module.os, "sched_getaffinity", lambda process: {0, 1, 2})
+    lines = estimate(plan(trials=4, repeats=3, scheduler={"type": "none"}))
+    assert lines[0].startswith("4 configurations x 3 seeds of up to 27 epochs, 3 at a time; scheduler none")
+    # 4 x 3 x 27 epochs of 2 s on 3 workers: 216 s
+    assert lines[2] == "324 epochs, none stopped early: 4 min"
+
+
+def test_an_estimate_says_where_a_conditional_dimension_is_searched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan_module, "_epoch_seconds", lambda plan, config: 2.0)
+    noise = {"type": "categorical", "choices": ["none", "gaussian", "salt_pepper"]}
+    factor = {"type": "float", "low": 0.1, "high": 0.5, "when": {"noise": ["gaussian", "salt_pepper"]}}
+    lines = estimate(plan(search={"noise": noise, "noise_factor": factor}))
+    assert lines[1] == "noise_factor is searched where noise is gaussian or salt_pepper"
+    assert lines[2].startswith("a middling trial: ")
 
 
 def test_the_seconds_of_an_epoch_are_measured() -> None:

@@ -7,10 +7,10 @@ import pytest
 from rich.console import Console
 
 from tuning import progress as progress_module
-from tuning.progress import Progress, best_table, duration, shown
+from tuning.progress import Progress, duration, shown
 from tuning.records import TrialRecord
 from vae.config import TrialConfig
-from vae.metrics import EpochMetrics
+from vae.metrics import EpochMetrics, Terms
 
 
 class Clock:
@@ -31,13 +31,13 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def metrics(epoch: int, elbo: float) -> EpochMetrics:
-    return EpochMetrics.of(epoch, 1.0, (100.0, 10.0), (-elbo - 12.5, 12.5), 0.5)
+    return EpochMetrics.of(epoch, 1.0, Terms(100.0, 10.0), Terms(-elbo - 12.5, 12.5), None, 0.5)
 
 
 def trial(number: int, elbos: tuple[float, ...] = (), state: Any = "running", error: str = "") -> TrialRecord:
     history = [metrics(epoch, elbo) for epoch, elbo in enumerate(elbos, start=1)]
     config = TrialConfig(beta=0.5, latent_size=8, epochs=4)
-    return TrialRecord(f"{number:04d}", {"beta": 0.5}, config, state, history, error)
+    return TrialRecord(f"{number:04d}", {"beta": 0.5, "latent_size": 8}, config, state, history, error)
 
 
 def run(progress: Progress, record: TrialRecord, state: Any, elbos: tuple[float, ...] = (-110.0,)) -> None:
@@ -200,30 +200,17 @@ def test_the_table_has_a_row_per_running_trial_up_to_a_screenful(clock: Clock) -
     assert text.startswith("1/40 trials, 1 complete, 30 running")
 
 
-def test_the_table_of_the_best_ranks_and_leaves_out_the_failed() -> None:
-    records = [
-        trial(0, (-110.0,), "complete"),
-        trial(1, (-120.0, -105.5, -106.0), "pruned"),
-        trial(2, (-10.0,), "failed"),
-        trial(3, (), "running"),
-    ]
-    text = rendered(best_table(records, ["beta"], 5))
-    cells = [
-        [cell.strip() for cell in line.split("\N{BOX DRAWINGS LIGHT VERTICAL}")[1:-1]]
-        for line in text.splitlines()
-        if line.startswith("\N{BOX DRAWINGS LIGHT VERTICAL}")
-    ]
-    assert cells == [
-        ["1", "0001", "pruned", "-105.50", "12.50", "93.00", "2", "0.5"],
-        ["2", "0000", "complete", "-110.00", "12.50", "97.50", "1", "0.5"],
-    ]
-    assert "beta = 1" in text
-
-
-def test_the_table_of_the_best_is_as_long_as_asked() -> None:
-    records = [trial(number, (-100.0 - number,), "complete") for number in range(9)]
-    assert best_table(records, [], 3).row_count == 3
-    assert best_table([], [], 3).row_count == 0
+def test_ranked_by_distortion_the_view_speaks_of_it_and_shows_a_dash_for_what_does_not_apply(clock: Clock) -> None:
+    progress = Progress(4, 2, ["latent_size", "noise_factor"], metric="val_distortion")
+    record = trial(0, (-110.0, -108.0))
+    record.metric = "val_distortion"
+    progress.started(record)
+    assert progress.summary() == "0/4 trials, 1 running, best val_distortion 95.50 (trial 0000: latent_size=8)"
+    lines = rendered(progress._table()).splitlines()
+    bar = "\N{BOX DRAWINGS LIGHT VERTICAL}"
+    (row,) = ([cell.strip() for cell in line.split(bar)[1:-1]] for line in lines if line.startswith(bar))
+    assert row == ["0000", "2/4", "95.50", "95.50", "8", "-"]
+    assert "val_elbo" not in "".join(lines)
 
 
 # ---------------------------------------------------------------- small words

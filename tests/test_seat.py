@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tuning.seat import Seat
-from vae.metrics import EpochMetrics
+from vae.metrics import EpochMetrics, Terms
 
 ALL = None
 
 
 def metrics(epoch: int, val_elbo: float = -100.0) -> EpochMetrics:
-    return replace(EpochMetrics.of(epoch, 1.0, (100.0, 10.0), (90.0, 10.0), 0.5), val_elbo=val_elbo)
+    return replace(EpochMetrics.of(epoch, 1.0, Terms(100.0, 10.0), Terms(90.0, 10.0), None, 0.5), val_elbo=val_elbo)
 
 
 @dataclass
@@ -51,9 +51,11 @@ class FakeTraining:
         self.saved.append(self.n_epochs)
 
 
-def told(training: FakeTraining, n_known: int, preview_epochs: frozenset[int] | None = ALL) -> list[dict[str, object]]:
+def told(
+    training: FakeTraining, n_known: int, preview_epochs: frozenset[int] | None = ALL, metric: str = "val_elbo"
+) -> list[dict[str, object]]:
     """All results until the trial is done; each is followed by training just where the seat wants it."""
-    seat, results = Seat(training, n_known, preview_epochs), []  # type: ignore[arg-type]
+    seat, results = Seat(training, n_known, preview_epochs, metric), []  # type: ignore[arg-type]
     while not results or not results[-1]["done"]:
         if seat.wants_epoch:
             training.train()
@@ -69,7 +71,7 @@ def test_the_driver_that_keeps_what_is_new_has_every_epoch_once_and_in_order(dat
     results = told(FakeTraining(epochs, at), known)
     kept = list(range(1, known + 1))
     for result in results:
-        if result["epoch"] == len(kept) + 1:  # as tuning.experiment.Sweep does
+        if result["epoch"] == len(kept) + 1:  # as tuning.driver.Sweep does
             kept.append(len(kept) + 1)
     assert kept == list(range(1, epochs + 1))
     first = min(known, at) + 1 if min(known, at) < epochs else epochs
@@ -108,5 +110,20 @@ def test_a_result_has_the_metrics_of_its_own_epoch() -> None:
 @pytest.mark.parametrize(("epochs", "saved"), [(3, [2]), (2, [])])
 def test_a_trial_that_is_not_done_is_saved_to_go_on_from(epochs: int, saved: list[int]) -> None:
     training = FakeTraining(epochs, at=2)
-    Seat(training, 0, ALL).save()  # type: ignore[arg-type]
+    Seat(training, 0, ALL, "val_elbo").save()  # type: ignore[arg-type]
     assert training.saved == saved
+
+
+@pytest.mark.parametrize(
+    ("metric", "expected"), [("val_elbo", -100.0), ("rate_distortion", -100.0), ("val_distortion", -90.0)]
+)
+def test_every_result_has_the_score_that_its_sweep_ranks_by(metric: str, expected: float) -> None:
+    assert [result["score"] for result in told(FakeTraining(epochs=2, at=0), 0, metric=metric)] == [expected] * 2
+
+
+def test_a_trial_without_an_elbo_has_a_score_and_no_word_of_an_elbo() -> None:
+    training, terms = FakeTraining(epochs=1, at=1), Terms(90.0, None)
+    training.history = [EpochMetrics.of(1, 1.0, terms, terms, None, 0.5)]
+    (result,) = told(training, n_known=1, metric="val_distortion")
+    assert result["score"] == -90.0
+    assert "val_elbo" not in result

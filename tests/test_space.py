@@ -7,21 +7,9 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
-from hypothesis import given
-from hypothesis import strategies as st
 
-from tuning.space import (
-    SEARCHABLE,
-    Categorical,
-    FloatRange,
-    IntRange,
-    SearchSpace,
-    grid_points,
-    grid_size,
-    json_schema,
-    n_values,
-    values_of,
-)
+from tuning.dimensions import Categorical, FloatRange, IntRange
+from tuning.space import SEARCHABLE, SearchSpace, json_schema
 from vae.config import HYPERPARAMETERS, TrialConfig
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -69,55 +57,81 @@ def test_the_sweeps_seed_is_the_trials_where_the_space_says_none() -> None:
     assert space().config({"beta": 1.0, "seed": 8}, seed=3).seed == 8
 
 
+CONDITIONAL = {
+    "noise_factor": {"type": "float", "low": 0.1, "high": 0.5, "step": 0.2, "when": {"noise": ["gaussian"]}},
+    "noise": {"type": "categorical", "choices": ["none", "gaussian"]},
+    "dropout": {"type": "float", "low": 0.0, "high": 0.5, "when": {"hidden_layers": 2, "noise": "none"}},
+    "beta": {"type": "float", "low": 0.5, "high": 2.0},
+}
+
+
+def test_conditional_dimensions_stand_after_all_others_each_part_in_trial_configs_order() -> None:
+    assert list(space(search=CONDITIONAL).dimensions) == ["noise", "beta", "dropout", "noise_factor"]
+
+
+def test_a_dimension_applies_where_every_condition_is_met_by_searched_fixed_or_default_values() -> None:
+    one_layer, two_layers = space(search=CONDITIONAL), space(search=CONDITIONAL, fixed={"hidden_layers": 2})
+    for searched in (one_layer, two_layers):
+        assert searched.applies("beta", {})
+        assert searched.applies("noise_factor", {"noise": "gaussian", "beta": 1.0})
+        assert not searched.applies("noise_factor", {"noise": "none"})
+    assert not one_layer.applies("dropout", {"noise": "none"})
+    assert two_layers.applies("dropout", {"noise": "none"})
+    assert not two_layers.applies("dropout", {"noise": "gaussian"})
+
+
+def test_a_condition_is_not_met_by_what_is_searched_and_not_yet_known() -> None:
+    """Not even where the default would meet it: noise is none by default."""
+    assert not space(search=CONDITIONAL, fixed={"hidden_layers": 2}).applies("dropout", {"beta": 1.0})
+
+
+def test_constants_are_all_hyperparameters_but_those_searched_everywhere() -> None:
+    constants = space(search=CONDITIONAL, fixed={"noise_factor": 0.7, "seed": 5}).constants
+    assert set(SEARCHABLE) - set(constants) == {"noise", "beta"}
+    assert (constants["noise_factor"], constants["dropout"], constants["seed"]) == (0.7, 0.0, 5)
+
+
 @pytest.mark.parametrize(
-    ("low", "high", "step", "expected"),
+    ("parts", "modes"),
     [
-        (0.1, 0.3, 0.1, [0.1, 0.2, 0.3]),
-        (0.0, 1.0, 0.1, [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0]),
-        (1e-4, 5e-4, 1e-4, [1e-4, 2e-4, 3e-4, 4e-4, 5e-4]),
-        (2.0, 2.0, 0.5, [2.0]),
+        ({}, {"vae"}),
+        ({"fixed": {"mode": "autoencoder"}}, {"autoencoder"}),
+        ({"search": {"mode": {"type": "categorical", "choices": ["vae", "decoder_only"]}}}, {"vae", "decoder_only"}),
+        (
+            {"search": {"mode": {"type": "categorical", "choices": ["autoencoder"], "when": {"latent_size": 20}}}},
+            {"vae", "autoencoder"},
+        ),
+        (
+            {
+                "search": {"mode": {"type": "categorical", "choices": ["autoencoder"], "when": {"latent_size": 20}}},
+                "fixed": {"mode": "decoder_only"},
+            },
+            {"decoder_only", "autoencoder"},
+        ),
     ],
 )
-def test_the_values_of_a_stepped_range_are_those_one_would_write(
-    low: float, high: float, step: float, expected: list[float]
-) -> None:
-    dimension = FloatRange(type="float", low=low, high=high, step=step)
-    assert values_of(dimension) == expected
-    assert n_values(dimension) == len(expected)
+def test_modes_are_those_that_a_trial_can_have(parts: dict[str, Any], modes: set[str]) -> None:
+    assert space(**parts).modes == modes
 
 
-def test_the_values_of_whole_numbers_and_choices() -> None:
-    assert values_of(IntRange(type="int", low=64, high=256, step=64)) == [64, 128, 192, 256]
-    assert values_of(Categorical(type="categorical", choices=["tanh", "relu"])) == ["tanh", "relu"]
+def test_runs_are_configurations_times_seeds() -> None:
+    assert space().n_runs == 4
+    assert space(repeats=3).n_runs == 12
 
 
-def test_a_range_without_a_step_has_no_list_of_values() -> None:
-    assert values_of(FloatRange(type="float", low=0.0, high=1.0)) == []
-    assert grid_size({"beta": FloatRange(type="float", low=0.0, high=1.0)}) == 0
-
-
-@given(st.integers(-(10**4), 10**4), st.integers(1, 500), st.integers(0, 60), st.integers(0, 4))
-def test_no_value_of_a_stepped_range_leaves_it(low: int, step: int, n_steps: int, decimals: int) -> None:
-    unit = 10**decimals
-    high = (low + n_steps * step) / unit
-    values = values_of(FloatRange(type="float", low=low / unit, high=high, step=step / unit))
-    assert len(values) == n_steps + 1
-    assert (values[0], values[-1]) == (low / unit, high)
-    assert values == [(low + i * step) / unit for i in range(n_steps + 1)]
-
-
-def test_a_grid_is_the_product_with_the_last_dimension_fastest() -> None:
-    dimensions = {
-        "latent_size": IntRange(type="int", low=2, high=4, step=2),
-        "activation": Categorical(type="categorical", choices=["relu", "tanh"]),
-    }
-    assert grid_points(dimensions) == [
-        {"latent_size": 2, "activation": "relu"},
-        {"latent_size": 2, "activation": "tanh"},
-        {"latent_size": 4, "activation": "relu"},
-        {"latent_size": 4, "activation": "tanh"},
+def test_a_grid_varies_a_conditional_dimension_only_where_it_applies() -> None:
+    search = {name: CONDITIONAL[name] for name in ("noise", "noise_factor")}
+    grid = space(search=search, sampler={"type": "grid"})
+    points = [
+        {"noise": "none"},
+        {"noise": "gaussian", "noise_factor": 0.1},
+        {"noise": "gaussian", "noise_factor": 0.3},
+        {"noise": "gaussian", "noise_factor": 0.5},
     ]
-    assert grid_size(dimensions) == 4
+    assert grid.grid == grid.first_trials == points
+    assert grid.grid_size == 4
+    first = space(search=search, sampler={"type": "grid"}, baselines=points[2:3]).first_trials
+    assert first == [points[2], points[0], points[1], points[3]]
 
 
 def test_a_baseline_on_the_grid_comes_first_and_once() -> None:
@@ -155,11 +169,34 @@ def test_the_schema_accepts_every_shipped_space() -> None:
         jsonschema.validate(yaml.safe_load(path.read_text()), schema)
 
 
+@pytest.mark.parametrize("dataset", ["auto", "freyface", "./faces", "~/faces", "/data/faces", "my/faces"])
+def test_the_schema_accepts_every_dataset_and_what_looks_like_a_path(dataset: str) -> None:
+    content = {**yaml.safe_load((SPACES / "beta_study.yaml").read_text()), "dataset": dataset}
+    jsonschema.validate(content, json.loads(json_schema()))
+
+
+@pytest.mark.parametrize("metric", ["val_elbo", "val_distortion", "rate_distortion"])
+@pytest.mark.parametrize("when", [{"beta": 1}, {"noise": "gaussian", "latent_size": [2, 5]}])
+def test_the_schema_accepts_conditions_repeats_and_every_metric(metric: str, when: dict[str, Any]) -> None:
+    content = {**yaml.safe_load((SPACES / "beta_study.yaml").read_text()), "metric": metric, "repeats": 3}
+    for dimension in (
+        {"type": "float", "low": 0.1, "high": 0.5},
+        {"type": "categorical", "choices": [0.1]},
+        {"type": "int", "low": 1, "high": 2},
+    ):
+        content["search"] = {"noise_factor": {**dimension, "when": when}}
+        jsonschema.validate(content, json.loads(json_schema()))
+
+
 @pytest.mark.parametrize(
     ("changes", "where"),
     [
         ({"trials": 0}, "trials"),
+        ({"repeats": 0}, "repeats"),
+        ({"search": {"beta": {"type": "float", "low": 0.5, "high": 2.0, "when": "noise"}}}, "search"),
+        ({"search": {"beta": {"type": "float", "low": 0.5, "high": 2.0, "when": {"noise": {"a": 1}}}}}, "search"),
         ({"metric": "val_loss"}, "metric"),
+        ({"dataset": "minst"}, "dataset"),
         ({"search": {"betta": {"type": "float", "low": 0.5, "high": 2.0}}}, "search"),
         ({"search": {"beta": None}}, "search"),
         ({"fixed": {"batch_size": 0}}, "fixed"),

@@ -130,10 +130,13 @@ def test_a_sweep_with_early_stopping_whose_driver_is_killed_has_every_trial_end_
 
 
 def _assert_the_study_knows(folder: Path) -> None:
-    """What a killed sweep leaves opens in Optuna as it stands."""
+    """What a killed sweep leaves opens in Optuna as it stands. The ledger is written first, so the study may lack
+    the trial that was being finished just then."""
     finished = {int(trial) for trial in events(folder, "finished")}
     states = {trial.number: trial.state for trial in load_study(folder).trials}
-    assert {number for number, state in states.items() if state == TrialState.COMPLETE} == finished
+    complete = {number for number, state in states.items() if state == TrialState.COMPLETE}
+    assert complete <= finished
+    assert len(finished - complete) <= 1
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from tensorboard.plugins.hparams import metadata as hparams_metadata
 from report.events import read_events
 from report.tensorboard import SweepEvents
 from tuning.records import TrialRecord
+from vae.metrics import EpochMetrics, Terms
 from vae.preview import Preview
 
 EPOCH_TAGS = {f"{split}/{name}" for split in ("train", "val") for name in ("loss", "elbo", "rate", "distortion")}
@@ -42,6 +43,17 @@ def _scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
 
 def _steps(folder: Path, tag: str) -> list[int]:
     return [event.step for event in read_events(folder) for value in event.summary.value if value.tag == tag]
+
+
+def _experiment(folder: Path) -> Any:
+    """What HParams is told of the sweep."""
+    (content,) = (
+        value.metadata.plugin_data.content
+        for event in read_events(folder)
+        for value in event.summary.value
+        if value.tag == hparams_metadata.EXPERIMENT_TAG
+    )
+    return hparams_metadata.parse_experiment_plugin_data(content)
 
 
 def _run(events: SweepEvents, trial: TrialRecord, n_epochs: int, preview: Preview | None = None) -> None:
@@ -92,6 +104,52 @@ def test_a_diverged_trial_has_no_best_before_its_first_finite_epoch(tmp_path: Pa
     scalars = _scalars(tmp_path / trial.folder)
     assert BEST_TAGS.isdisjoint(scalars)
     assert math.isnan(scalars["val/elbo"][0][1])
+
+
+def test_a_trial_without_a_kl_writes_no_rate_and_no_elbo(tmp_path: Path) -> None:
+    events, trial, terms = SweepEvents(tmp_path, SEARCH), record("t1", [], mode="autoencoder"), Terms(90.0, None)
+    trial.history.append(EpochMetrics.of(1, 2.0, terms, terms, None, 0.5))
+    events.epoch(trial, trial.history[0], None)
+    events.close()
+    tags = {f"{split}/{name}" for split in ("train", "val") for name in ("loss", "distortion")}
+    assert _scalars(tmp_path / trial.folder).keys() == tags | {"best/val_distortion", "time/epoch_seconds"}
+
+
+def test_a_trial_with_noise_writes_the_numbers_of_the_corrupted_input(tmp_path: Path) -> None:
+    events, trial, terms = SweepEvents(tmp_path, SEARCH), record("t1", [], noise="gaussian"), Terms(90.0, 20.0)
+    trial.history.append(EpochMetrics.of(1, 2.0, terms, terms, Terms(95.0, 21.0), 0.5))
+    events.epoch(trial, trial.history[0], None)
+    events.close()
+    scalars = _scalars(tmp_path / trial.folder)
+    assert {tag: values[0][1] for tag, values in scalars.items() if tag.startswith("val_noisy/")} == {
+        "val_noisy/elbo": -116.0,
+        "val_noisy/rate": 21.0,
+        "val_noisy/distortion": 95.0,
+    }
+
+
+def test_the_best_numbers_of_a_trial_that_keeps_its_last_epoch_are_that_epochs(tmp_path: Path) -> None:
+    events, trial = SweepEvents(tmp_path, SEARCH), record("t1", [], keep="last")
+    for epoch, distortion in enumerate((90.0, 70.0, 80.0), start=1):
+        trial.history.append(metrics(epoch, distortion, rate=10.0))
+        events.epoch(trial, trial.history[-1], None)
+    events.close()
+    assert _scalars(tmp_path / trial.folder)["best/val_elbo"] == [(1, -100.0), (2, -80.0), (3, -90.0)]
+
+
+@pytest.mark.parametrize(
+    ("modes", "expected"),
+    [
+        ({"vae"}, ["best/val_elbo", "best/val_rate", "best/val_distortion"]),
+        ({"autoencoder", "decoder_only"}, ["best/val_distortion"]),
+        ({"vae", "autoencoder"}, ["best/val_distortion", "best/val_elbo", "best/val_rate"]),
+    ],
+)
+def test_hparams_compares_by_what_the_trials_have_first_by_what_all_have(
+    tmp_path: Path, modes: set[str], expected: list[str]
+) -> None:
+    SweepEvents(tmp_path, SEARCH, modes=modes).close()
+    assert [info.name.tag for info in _experiment(tmp_path).metric_infos] == expected
 
 
 def test_previews_are_kept_at_powers_of_two_and_at_the_last_epoch(tmp_path: Path) -> None:
@@ -222,7 +280,7 @@ BETA_CHOICES = {"beta": {"type": "categorical", "choices": [0.5, 1, 2]}}
 
 @pytest.fixture(scope="module")
 def tensorboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    """A sweep of a complete, a pruned, a failed and a running trial; resumed once."""
+    """Every kind of trial: by how it ended, of several seeds, without one of the dimensions; resumed once."""
     folder = tmp_path_factory.mktemp("runs")
     fixed = {"batch_size": 128}
     first = SweepEvents(folder, MIXED, fixed)
@@ -230,11 +288,15 @@ def tensorboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
         record("complete", [], "complete", beta=0.5),
         record("pruned", [], "pruned", latent_size=32, activation="tanh"),
         record("failed", [], "failed"),
+        record("repeated-1", [], "complete", beta=4.0),
+        record("repeated-2", [], "complete", beta=4.0),
+        record("conditional", [], "complete"),
         record("running", [], "running", hidden_units=32),
     ]
-    for trial in trials:
+    trials[-2].params.pop("beta")
+    for n_epochs, trial in zip((2, 2, 2, 2, 4, 2, 2), trials, strict=True):
         trial.params["hidden_units"] = trial.config.hidden_units
-        _run(first, trial, 2, _preview())
+        _run(first, trial, n_epochs, _preview())
         if trial.state != "running":
             first.finished(trial)
     first.close()
@@ -242,7 +304,7 @@ def tensorboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     _run(second, trials[-1], 3, _preview())
     second.close()
     with Serving(folder) as client:
-        client.until(n_runs=5)
+        client.until(n_runs=8)
         yield client
 
 
@@ -255,7 +317,8 @@ def _groups(client: Client) -> dict[str, dict[str, Any]]:
 
 
 def test_tensorboard_lists_a_run_per_trial_and_the_sweep(tensorboard: Client) -> None:
-    trials = {f"trials/{name}" for name in ("complete", "pruned", "failed", "running")}
+    names = ("complete", "pruned", "failed", "repeated-1", "repeated-2", "conditional", "running")
+    trials = {f"trials/{name}" for name in names}
     assert set(tensorboard.get("runs")) == {".", *trials}
 
 
@@ -287,9 +350,23 @@ def test_hparams_has_one_session_per_trial_with_its_state(tensorboard: Client) -
         "complete": ["STATUS_SUCCESS"],
         "pruned": ["STATUS_SUCCESS"],
         "failed": ["STATUS_FAILURE"],
+        "repeated": ["STATUS_SUCCESS"] * 2,
+        "conditional": ["STATUS_SUCCESS"],
         "running": ["STATUS_UNKNOWN"],  # TensorBoard's word for a session without an end
     }
     assert groups["pruned"]["hparams"] == {"latent_size": 32.0, "beta": 1.0, "activation": "tanh", "hidden_units": 16.0}
+
+
+def test_hparams_shows_the_seeds_of_a_configuration_as_one_with_the_mean_of_their_numbers(tensorboard: Client) -> None:
+    repeated = _groups(tensorboard)["repeated"]
+    values = {value["name"]["tag"]: value["value"] for value in repeated["metricValues"]}
+    assert values["best/val_elbo"] == -117.0  # after 2 and after 4 epochs: -118 and -116
+    assert sorted(session["name"] for session in repeated["sessions"]) == ["trials/repeated-1", "trials/repeated-2"]
+
+
+def test_hparams_shows_of_a_trial_only_the_dimensions_that_it_has(tensorboard: Client) -> None:
+    shown = _groups(tensorboard)["conditional"]["hparams"]
+    assert shown == {"latent_size": 2.0, "activation": "relu", "hidden_units": 16.0}
 
 
 def test_a_resumed_trial_is_one_line_without_gap_or_repetition(tensorboard: Client) -> None:
@@ -313,13 +390,7 @@ def test_what_every_trial_shares_is_a_text_of_the_sweep(tensorboard: Client) -> 
 
 def test_choices_that_mix_whole_and_broken_numbers_are_one_domain(tmp_path: Path) -> None:
     SweepEvents(tmp_path, BETA_CHOICES).close()
-    (content,) = (
-        value.metadata.plugin_data.content
-        for event in read_events(tmp_path)
-        for value in event.summary.value
-        if value.tag == hparams_metadata.EXPERIMENT_TAG
-    )
-    (info,) = hparams_metadata.parse_experiment_plugin_data(content).hparam_infos
+    (info,) = _experiment(tmp_path).hparam_infos
     assert [value.number_value for value in info.domain_discrete.values] == [0.5, 1.0, 2.0]
 
 

@@ -21,6 +21,7 @@ LEDGER_FILE = "ledger.jsonl"
 METRICS_FILE = "metrics.jsonl"
 CONFIG_FILE = "config.json"
 FINAL_STATES = ("complete", "pruned", "failed")
+RESULTS = ("val_elbo", "val_rate", "val_distortion")  # of the epoch that stands for a trial, for readers of the file
 
 
 class Ledger:
@@ -37,7 +38,8 @@ class Ledger:
         trial_folder.mkdir(parents=True, exist_ok=True)
         (trial_folder / CONFIG_FILE).write_text(record.config.model_dump_json(indent=2) + "\n")
         _drop_torn_line(trial_folder / METRICS_FILE)
-        self._write("proposed", record, params=record.params, config=record.config.model_dump())
+        config = record.config.model_dump()
+        self._write("proposed", record, params=record.params, config=config, metric=record.metric)
 
     def started(self, record: TrialRecord) -> None:
         """A worker has taken the trial on, for the first time or again."""
@@ -55,7 +57,10 @@ class Ledger:
 
     def finished(self, record: TrialRecord) -> None:
         best = record.best
-        result = {"val_elbo": best.val_elbo, "best_epoch": best.epoch} if best else {}
+        values = best.as_dict() if best else {}
+        result = {name: values[name] for name in RESULTS if name in values}
+        if best:
+            result["best_epoch"] = best.epoch
         self._sync(self._folder / record.folder / METRICS_FILE)
         self._write("finished", record, state=record.state, epochs=len(record.history), error=record.error, **result)
 
@@ -92,7 +97,8 @@ def read_trials(folder: Path) -> list[TrialRecord]:
 def _replay(records: dict[str, TrialRecord], event: dict[str, Any]) -> None:
     trial_id = event["trial"]
     if event["event"] == "proposed":
-        records[trial_id] = TrialRecord(trial_id, event["params"], TrialConfig(**event["config"]))
+        config, metric = TrialConfig(**event["config"]), event.get("metric", "val_elbo")
+        records[trial_id] = TrialRecord(trial_id, event["params"], config, metric=metric)
     elif event["event"] == "finished":
         if event["state"] not in FINAL_STATES:
             raise ValueError(f"state {event['state']}")
@@ -106,8 +112,8 @@ def _read_history(path: Path) -> list[EpochMetrics]:
     for number, line in _lines(path):
         try:
             metrics = EpochMetrics(**line)
-            sum(metrics.as_dict().values())  # numbers, all of them
-        except TypeError:
+            sum(line.values())  # numbers, all of them; what a trial has not is not there
+        except (TypeError, OverflowError):
             raise StorageError(f"{path}: line {number} is not an epoch's metrics") from None
         if metrics.epoch == len(history) + 1:
             history.append(metrics)

@@ -5,16 +5,16 @@ import time
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from tuning.dimensions import condition
 from tuning.errors import SpaceError
+from tuning.examples import middling, widest
 from tuning.progress import duration
-from tuning.space import MOST_TRIALS, Categorical, SearchSpace
+from tuning.space import MOST_TRIALS, SearchSpace
 from vae import data
 from vae.config import TrialConfig
-from vae.shape import ShapeClass
 
 BYTES_PER_PARAMETER = 16  # float32 of model.safetensors, and of weights and both moments in checkpoint.safetensors
 TIMED_STEPS = 40
@@ -32,12 +32,16 @@ class Plan:
     data_dir: Path
 
     @property
+    def spec(self) -> data.DatasetSpec:
+        return data.spec(self.dataset, self.data_dir)
+
+    @property
     def image_shape(self) -> tuple[int, int]:
-        return data.DATASETS[self.dataset].image_shape
+        return self.spec.image_shape
 
     @property
     def n_pixels(self) -> int:
-        return self.image_shape[0] * self.image_shape[1]
+        return self.spec.n_pixels
 
     def load_images(self) -> dict[str, np.ndarray]:
         """What every trial shares, uint8 [N, D] by split; not the test split. Raises DataError."""
@@ -45,7 +49,7 @@ class Plan:
 
     def typical_config(self) -> TrialConfig:
         """The middle of every searched dimension, for estimates."""
-        return self.space.config({name: _middle(d) for name, d in self.space.dimensions.items()}, self.seed)
+        return middling(self.space, self.seed)
 
     def preview_epochs(self) -> frozenset[int] | None:
         """The epochs worth images: 1, 2, 4, 8, ... and any that may be a trial's last; None where any may be."""
@@ -62,21 +66,20 @@ class Plan:
 
     def slot_bytes(self) -> int:
         """Memory of a slot for the widest trial of the space."""
-        ends = {name: _largest(dimension) for name, dimension in self.space.dimensions.items()}
-        n_images = data.DATASETS[self.dataset].n_images
-        shape = ShapeClass.of(self.space.config(ends, self.seed))
-        return shape.slot_bytes(self.n_pixels, n_images["train"], n_images["validation"])
+        n_train, n_validation = (self.spec.n_images[split] for split in ("train", "validation"))
+        shapes = widest(self.space, self.seed)
+        return max(shape.slot_bytes(self.n_pixels, n_train, n_validation) for shape in shapes)
 
     def expected_bytes(self) -> int:
         """About what the trials' files will take."""
-        return self.space.trials * self.typical_config().n_parameters(self.n_pixels) * BYTES_PER_PARAMETER
+        return self.space.n_runs * self.typical_config().n_parameters(self.n_pixels) * BYTES_PER_PARAMETER
 
     def expected_epochs(self) -> float:
-        """About how many epochs the trials will train together; fewer than trials x epochs if some are stopped."""
+        """About how many epochs the trials will train together; fewer than all their epochs if some are stopped."""
         settings, epochs = self.space.scheduler, self.space.epochs
         if settings.type not in ("asha", "hyperband"):
-            return float(self.space.trials * epochs)
-        total, survivors, reached, rung = 0.0, float(self.space.trials), 0, settings.grace_epochs
+            return float(self.space.n_runs * epochs)
+        total, survivors, reached, rung = 0.0, float(self.space.n_runs), 0, settings.grace_epochs
         while rung < epochs:
             total += survivors * (rung - reached)
             survivors, reached, rung = survivors / settings.reduction_factor, rung, rung * settings.reduction_factor
@@ -94,7 +97,8 @@ def new_plan(space: SearchSpace, source: str, name: str | None, seed: int, data_
 def extended(plan: Plan, trials: int | None, n_known: int, data_dir: Path | None = None) -> Plan:
     """The plan with another number of trials, and with its images elsewhere, where these are given.
 
-    Raises SpaceError where it cannot have so many trials.
+    n_known: configurations that the sweep has begun, each with all its seeds. Raises SpaceError
+    where it cannot have so many trials.
     """
     if data_dir is not None:
         plan = replace(plan, data_dir=data_dir.resolve())
@@ -104,25 +108,10 @@ def extended(plan: Plan, trials: int | None, n_known: int, data_dir: Path | None
         raise SpaceError(f"--trials {trials}: sweep {plan.name} is a grid of {plan.space.trials} points")
     if trials < max(1, n_known):
         raise SpaceError(f"--trials {trials}: sweep {plan.name} has {n_known} already; allowed: {n_known} or more")
-    if trials > MOST_TRIALS:
-        raise SpaceError(f"--trials {trials}: allowed: at most {MOST_TRIALS:,}")
+    most = MOST_TRIALS // plan.space.repeats
+    if trials > most:
+        raise SpaceError(f"--trials {trials}: allowed: at most {most:,}")
     return replace(plan, space=plan.space.model_copy(update={"trials": trials}))
-
-
-def _largest(dimension: Any) -> Any:
-    if not isinstance(dimension, Categorical):
-        return dimension.high
-    choices = dimension.choices
-    return max(choices) if all(isinstance(choice, int | float) for choice in choices) else choices[0]
-
-
-def _middle(dimension: Any) -> Any:
-    """The middle value, on the dimension's own scale."""
-    if isinstance(dimension, Categorical):
-        return dimension.choices[len(dimension.choices) // 2]
-    low, high = dimension.low, dimension.high
-    middle = (low * high) ** 0.5 if dimension.log else (low + high) / 2
-    return round(middle) if dimension.type == "int" else middle
 
 
 def estimate(plan: Plan) -> list[str]:
@@ -130,16 +119,35 @@ def estimate(plan: Plan) -> list[str]:
     slots = len(os.sched_getaffinity(0))
     config = plan.typical_config()
     seconds = _epoch_seconds(plan, config)
-    epochs = plan.expected_epochs()
-    most = plan.space.trials * plan.space.epochs
     return [
-        f"{plan.space.trials} trials of up to {plan.space.epochs} epochs, {slots} at a time; "
+        f"{_runs(plan.space)} of up to {plan.space.epochs} epochs, {slots} at a time; "
         f"scheduler {plan.space.scheduler.type}, sampler {plan.space.sampler.type}",
+        *_conditions(plan.space),
         f"a middling trial: {config.n_parameters(plan.n_pixels):,} parameters, {seconds:.2f} s an epoch here",
-        f"about {epochs:,.0f} of {most:,} epochs after early stopping: {duration(epochs * seconds / slots)}, "
-        f"at the most {duration(most * seconds / slots)}",
+        _epochs(plan, seconds / slots),
         f"about {plan.expected_bytes() / 2**20:,.0f} MiB of models and checkpoints",
     ]
+
+
+def _runs(space: SearchSpace) -> str:
+    if space.repeats == 1:
+        return f"{space.trials} trials"
+    return f"{space.trials} configurations x {space.repeats} seeds"
+
+
+def _epochs(plan: Plan, seconds: float) -> str:
+    """How many epochs at so many seconds each."""
+    epochs, most = plan.expected_epochs(), plan.space.n_runs * plan.space.epochs
+    if plan.space.scheduler.type == "none":
+        return f"{most:,} epochs, none stopped early: {duration(most * seconds)}"
+    about = f"about {epochs:,.0f} of {most:,} epochs after early stopping"
+    return f"{about}: {duration(epochs * seconds)}, at the most {duration(most * seconds)}"
+
+
+def _conditions(space: SearchSpace) -> list[str]:
+    """When each conditional dimension is searched, a line each."""
+    conditions = {name: dimension.when for name, dimension in space.dimensions.items() if dimension.when}
+    return [f"{name} is searched where {condition(when)}" for name, when in conditions.items()]
 
 
 def _epoch_seconds(plan: Plan, config: TrialConfig) -> float:
@@ -151,11 +159,11 @@ def _epoch_seconds(plan: Plan, config: TrialConfig) -> float:
 
     torch.set_num_threads(1)
     prefer_fast_products("cpu")
-    n_images = min(config.batch_size * TIMED_STEPS, data.DATASETS[plan.dataset].n_images["train"])
+    n_images = min(config.batch_size * TIMED_STEPS, plan.spec.n_images["train"])
     pixels = torch.randint(0, 256, (n_images, plan.n_pixels), dtype=torch.uint8)
-    pack = Pack(pixels, pixels[: n_images // 10])
+    pack = Pack(pixels, pixels[: max(1, n_images // 10)])
     slot = pack.join(config)
     pack.epoch([slot])
     started = time.perf_counter()
     pack.epoch([slot])
-    return (time.perf_counter() - started) * data.DATASETS[plan.dataset].n_images["train"] / n_images
+    return (time.perf_counter() - started) * plan.spec.n_images["train"] / n_images

@@ -3,14 +3,14 @@
 import math
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from tuning.records import TrialRecord, ranked
+from tuning.records import TrialRecord, ranked, ranked_by
 from vae.metrics import EpochMetrics
 
 LINE_SECONDS = 10.0  # between plain lines
@@ -20,11 +20,19 @@ SHOWN_RUNNING = 16
 class Progress:
     """An Observer that shows how far the sweep is. Use as a context manager around the run."""
 
-    def __init__(self, n_trials: int, slots: int, varied: Sequence[str], past: Sequence[TrialRecord] = ()) -> None:
-        """varied: the hyperparameters worth a column."""
+    def __init__(
+        self,
+        n_trials: int,
+        slots: int,
+        varied: Sequence[str],
+        past: Sequence[TrialRecord] = (),
+        metric: str = "val_elbo",
+    ) -> None:
+        """varied: the searched hyperparameters, each with a column. metric: SearchSpace.metric."""
         self._n_trials = n_trials
         self._slots = slots
         self._varied = list(varied)
+        self._ranked_by = ranked_by(metric)
         self._records = {record.trial_id: record for record in past}
         self._n_before = sum(record.state != "running" for record in past)
         self._running: dict[str, TrialRecord] = {}
@@ -72,7 +80,8 @@ class Progress:
         counts["running"] = len(self._running)  # a resumed sweep has some that wait for their turn
         parts += [f"{counts[state]} {state}" for state in ("complete", "pruned", "failed", "running") if counts[state]]
         if best := self._best():
-            parts.append(f"best val_elbo {best.val_elbo:.2f} (trial {best.trial_id}: {self._params(best)})")
+            value = number(getattr(best.best, self._ranked_by))
+            parts.append(f"best {self._ranked_by} {value} (trial {best.trial_id}: {self._params(best)})")
         if n_done > self._n_before:
             parts.append(f"{self._per_minute():.1f} trials/min")
         if n_done < self._n_trials and math.isfinite(self.seconds_left()):
@@ -99,36 +108,28 @@ class Progress:
         return elapsed / (n_new + half_done) * max(0.0, self._n_trials - self._n_done() - half_done)
 
     def _params(self, record: TrialRecord) -> str:
-        values = record.config.model_dump()
-        return " ".join(f"{name}={shown(values[name])}" for name in self._varied)
+        return " ".join(f"{name}={shown(record.params[name])}" for name in self._varied if name in record.params)
 
     def _table(self) -> Table:
         table = Table(title=self.summary(), title_justify="left", title_style="", expand=False)
-        for column in ("trial", "epoch", "val_elbo", "best", *self._varied):
+        for column in ("trial", "epoch", self._ranked_by, "best", *self._varied):
             table.add_column(column, justify="right")
         for record in list(self._running.values())[:SHOWN_RUNNING]:
-            last = f"{record.history[-1].val_elbo:.2f}" if record.history else ""
-            best = f"{record.val_elbo:.2f}" if record.best else ""
-            values = record.config.model_dump()
+            last = number(getattr(record.history[-1], self._ranked_by)) if record.history else ""
+            best = number(getattr(record.best, self._ranked_by)) if record.best else ""
             epochs = f"{len(record.history)}/{record.config.epochs}"
-            table.add_row(record.trial_id, epochs, last, best, *(shown(values[name]) for name in self._varied))
+            table.add_row(record.trial_id, epochs, last, best, *settings(record.params, self._varied))
         return table
 
 
-def best_table(records: Sequence[TrialRecord], varied: Sequence[str], n_rows: int) -> Table:
-    """The best trials, as the sweep ends with them."""
-    table = Table(title="Best trials by val_elbo (nats per image, beta = 1, validation split)", title_justify="left")
-    for column in ("rank", "trial", "state", "val_elbo", "rate", "distortion", "epoch", *varied):
-        table.add_column(column, justify="right")
-    for rank, record in enumerate(ranked(records)[:n_rows], start=1):
-        best = record.best
-        if best is None or record.state == "failed":
-            continue
-        numbers = [f"{value:.2f}" for value in (best.val_elbo, best.val_rate, best.val_distortion)]
-        values = record.config.model_dump()
-        row = [str(rank), record.trial_id, record.state, *numbers, str(best.epoch)]
-        table.add_row(*row, *(shown(values[name]) for name in varied))
-    return table
+def settings(params: Mapping[str, Any], varied: Sequence[str]) -> list[str]:
+    """A cell for each searched hyperparameter; '-' for a conditional one that the trial has not."""
+    return [shown(params[name]) if name in params else "-" for name in varied]
+
+
+def number(value: float | None) -> str:
+    """Nats; '-' where the trial has no such number."""
+    return "-" if value is None else f"{value:.2f}"
 
 
 def shown(value: Any) -> str:

@@ -1,10 +1,10 @@
-"""What is known of a sweep and of each of its trials: plain numbers, ranked, and the leaderboard they make."""
+"""What is known of a sweep and of each of its trials: plain numbers, and how they rank."""
 
-import csv
-import io
 import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -14,9 +14,30 @@ from vae.metrics import EpochMetrics, best
 State = Literal["running", "complete", "pruned", "failed"]
 
 
+def score(metrics: EpochMetrics, metric: str) -> float:
+    """What an epoch is worth in a sweep ranked by `metric` (SearchSpace.metric): nats per image, higher is better.
+
+    The ELBO; in a sweep ranked by val_distortion, -D, whether a trial has an ELBO or not.
+    """
+    return -metrics.val_distortion if metric == "val_distortion" else metrics.goodness
+
+
+def ranked_by(metric: str) -> str:
+    """The field of EpochMetrics that a sweep's ranking shows; a front of two is ordered by their sum, the ELBO."""
+    return "val_distortion" if metric == "val_distortion" else "val_elbo"
+
+
+def trial_id(number: int, repeat: int, repeats: int) -> str:
+    """Of configuration `number`: '0003'; where each has several seeds '0003-1', '0003-2', ..."""
+    return f"{number:04d}" if repeats == 1 else f"{number:04d}-{repeat}"
+
+
 @dataclass
 class TrialRecord:
-    """One trial, as far as it has come. `params` are the searched hyperparameters, `config` all of them."""
+    """One trial, as far as it has come. `params` are the searched hyperparameters that it has, `config` all of them.
+
+    metric: what its sweep is ranked by, SearchSpace.metric.
+    """
 
     trial_id: str
     params: dict[str, Any]
@@ -24,16 +45,34 @@ class TrialRecord:
     state: State = "running"
     history: list[EpochMetrics] = field(default_factory=list)
     error: str = ""
+    metric: str = "val_elbo"
 
     @property
     def best(self) -> EpochMetrics | None:
-        """The epoch of the highest validation ELBO: what the trial is ranked by."""
-        return best(self.history)
+        """The epoch that stands for the trial, see vae.metrics.best; None before the first finite one."""
+        return best(self.history, self.config.keep)
 
     @property
-    def val_elbo(self) -> float:
-        """The best epoch's, nats per image; -inf before the first finite one."""
-        return self.best.val_elbo if self.best else -math.inf
+    def score(self) -> float:
+        """What the trial is ranked by, higher is better; -inf before the first finite epoch."""
+        reached = self.best
+        return score(reached, self.metric) if reached else -math.inf
+
+    @property
+    def val_elbo(self) -> float | None:
+        """Of the epoch that stands for the trial; None before the first finite one and where there is no ELBO."""
+        reached = self.best
+        return reached.val_elbo if reached else None
+
+    @property
+    def configuration(self) -> str:
+        """The name of its configuration, '0003': what the trials of the same values and other seeds share."""
+        return self.trial_id.partition("-")[0]
+
+    @property
+    def repeat(self) -> int:
+        """Which of its configuration's trials it is, from 1; 0 where each has but one."""
+        return int(self.trial_id.partition("-")[2] or 0)
 
     @property
     def seconds(self) -> float:
@@ -44,6 +83,72 @@ class TrialRecord:
     def folder(self) -> str:
         """Relative to the sweep's folder."""
         return f"trials/{self.trial_id}"
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """The trials of the same searched values, one for each seed, in the order of their repeats; as they are now:
+    a configuration that goes on is grouped anew."""
+
+    name: str
+    records: list[TrialRecord]
+
+    @property
+    def number(self) -> int:
+        """From 0, in the order of their proposal; that of the trial in Optuna's study."""
+        return int(self.name)
+
+    @property
+    def params(self) -> dict[str, Any]:
+        return self.records[0].params
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether every trial has, of those that there are: a sweep may still lack some."""
+        return all(record.state != "running" for record in self.records)
+
+    @property
+    def is_failed(self) -> bool:
+        """Whether one of its trials has failed: its mean would be of other seeds than the others'."""
+        return any(record.state == "failed" for record in self.records)
+
+    @property
+    def error(self) -> str:
+        """Of the first trial that failed, with its id where there are several; '' where none did."""
+        failed = next((record for record in self.records if record.state == "failed"), None)
+        if failed is None:
+            return ""
+        return f"{failed.trial_id}: {failed.error}" if failed.repeat else failed.error
+
+    @cached_property
+    def scores(self) -> list[float]:
+        """Of the trials that did not fail and have a finite epoch."""
+        return [score(reached, self.records[0].metric) for reached in self._reached]
+
+    @property
+    def n(self) -> int:
+        """How many trials the mean is of."""
+        return len(self.scores)
+
+    @property
+    def mean(self) -> float:
+        """Of the scores, higher is better; -inf where there is none."""
+        return statistics.fmean(self.scores) if self.scores else -math.inf
+
+    @property
+    def sd(self) -> float | None:
+        """Of the scores, over n - 1; None of less than two."""
+        return statistics.stdev(self.scores) if self.n > 1 else None
+
+    def values(self, name: str) -> list[float]:
+        """A field of EpochMetrics, one value for each trial that did not fail and has it."""
+        values = (getattr(reached, name) for reached in self._reached)
+        return [value for value in values if value is not None]
+
+    @cached_property
+    def _reached(self) -> list[EpochMetrics]:
+        """What stands for each of these trials."""
+        return [reached for record in self.records if record.state != "failed" and (reached := record.best)]
 
 
 @dataclass
@@ -77,43 +182,32 @@ class Observer(Protocol):
 
 def ranked(trials: Sequence[TrialRecord]) -> list[TrialRecord]:
     """Best first; failed trials last, whatever they reached before they failed."""
-    return sorted(trials, key=lambda record: (record.state == "failed", -record.val_elbo, record.trial_id))
+    return sorted(trials, key=lambda record: (record.state == "failed", -record.score, record.trial_id))
 
 
-METRIC_COLUMNS = ("val_elbo", "best_epoch", "val_rate", "val_distortion", "epochs", "seconds")
+def grouped(trials: Sequence[TrialRecord]) -> list[Configuration]:
+    """The configurations in the order of their first trials."""
+    groups: dict[str, list[TrialRecord]] = {}
+    for record in trials:
+        groups.setdefault(record.configuration, []).append(record)
+    return [Configuration(name, sorted(records, key=lambda one: one.repeat)) for name, records in groups.items()]
 
 
-def leaderboard(trials: Sequence[TrialRecord]) -> list[dict[str, Any]]:
-    """A row per trial, best first: every searched or set hyperparameter has a column."""
-    return [
-        {
-            "rank": rank,
-            "trial_id": record.trial_id,
-            "state": record.state,
-            **record.config.model_dump(exclude={"epochs"}),
-            **_metrics(record),
-            "checkpoint": f"{record.folder}/model.safetensors" if record.best else "",
-            "error": record.error,
-        }
-        for rank, record in enumerate(ranked(trials), start=1)
-    ]
+def configurations(trials: Sequence[TrialRecord]) -> list[Configuration]:
+    """By the mean over their seeds, best first; last those of which a trial has failed."""
+    return sorted(grouped(trials), key=lambda one: (one.is_failed, -one.mean, one.name))
 
 
-def _metrics(record: TrialRecord) -> dict[str, Any]:
-    reached = record.best
-    if reached is None:
-        values: tuple[Any, ...] = ("", "", "", "")
-    else:
-        values = (reached.val_elbo, reached.epoch, reached.val_rate, reached.val_distortion)
-    return dict(zip(METRIC_COLUMNS, (*values, len(record.history), round(record.seconds, 3)), strict=True))
-
-
-def leaderboard_csv(trials: Sequence[TrialRecord]) -> bytes:
-    """The leaderboard as a file's content."""
-    columns = ["rank", "trial_id", "state", *TrialConfig.model_fields, *METRIC_COLUMNS, "checkpoint", "error"]
-    columns.remove("epochs")  # the trial's limit: the one of METRIC_COLUMNS, epochs trained, stays
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(leaderboard(trials))
-    return text.getvalue().encode(errors="backslashreplace")
+def pareto_front(trials: Sequence[TrialRecord]) -> set[str]:
+    """The ids of the trials than which no other has both a lower (or equal) rate and a lower (or equal) distortion,
+    not both equal, on validation; failed trials are out of the comparison."""
+    points = sorted(
+        (reached.val_rate, reached.val_distortion, record.trial_id)
+        for record in trials
+        if record.state != "failed" and (reached := record.best) and reached.val_rate is not None
+    )
+    front: list[tuple[float, float, str]] = []
+    for point in points:  # by rate, then distortion: each must come below all before it, or be the last one's equal
+        if not front or point[1] < front[-1][1] or point[:2] == front[-1][:2]:
+            front.append(point)
+    return {name for *_, name in front}

@@ -1,10 +1,11 @@
-"""SearchSpace -> Optuna's study, sampler and proposals; Tune's searcher and scheduler."""
+"""SearchSpace -> Optuna's study, sampler and proposals."""
 
 import math
+import statistics
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import optuna
@@ -17,20 +18,19 @@ from optuna.distributions import (
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
-from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
-from ray.tune.search import Searcher
 
-from tuning.records import State, TrialRecord
+from tuning.records import Configuration, TrialRecord, grouped
 from tuning.space import Categorical, FloatRange, IntRange, SearchSpace
 from vae.metrics import EpochMetrics
 
 STUDY_FILE = "study.journal"
 STUDY_NAME = "sweep"
-STATES: dict[State, TrialState] = {
-    "running": TrialState.RUNNING,
-    "complete": TrialState.COMPLETE,
-    "pruned": TrialState.PRUNED,
-    "failed": TrialState.FAIL,
+Direction = Literal["maximize", "minimize"]
+# What a sweep of each metric asks of Optuna: a field of EpochMetrics, and which way is better.
+OBJECTIVES: dict[str, dict[str, Direction]] = {
+    "val_elbo": {"val_elbo": "maximize"},
+    "val_distortion": {"val_distortion": "minimize"},
+    "rate_distortion": {"val_rate": "minimize", "val_distortion": "minimize"},
 }
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -60,7 +60,9 @@ def make_sampler(space: SearchSpace, seed: int, number: int) -> optuna.samplers.
             constant_liar=True,  # trials run side by side: do not propose beside one that has no result yet
         )
     if settings.type == "gp":
-        return optuna.samplers.GPSampler(seed=own_seed, n_startup_trials=settings.startup_trials)
+        return optuna.samplers.GPSampler(
+            seed=own_seed, n_startup_trials=settings.startup_trials, warn_independent_sampling=False
+        )
     if settings.type == "cmaes":
         return optuna.samplers.CmaEsSampler(
             seed=own_seed, n_startup_trials=settings.startup_trials, warn_independent_sampling=False
@@ -69,19 +71,25 @@ def make_sampler(space: SearchSpace, seed: int, number: int) -> optuna.samplers.
 
 
 class Study:
-    """The Optuna study on disk. Trial `number` n is the sweep's n-th proposal; the ledger is the truth,
-    and a resumed sweep's study is written anew from it."""
+    """The Optuna study on disk. Trial `number` n is the sweep's n-th configuration, whose values are the means over
+    its seeds; the ledger is the truth, and a resumed sweep's study is written anew from it."""
 
     def __init__(self, folder: Path, space: SearchSpace, seed: int, past: Sequence[TrialRecord] = ()) -> None:
         self._space = space
         self._seed = seed
         self._first = space.first_trials
+        self._objectives = OBJECTIVES[space.metric]
+        # Optuna knows no intermediate values of two objectives; those of several seeds would be of none of them.
+        self._has_intermediate = len(self._objectives) == 1 and space.repeats == 1
         self._distributions = {name: distribution(value) for name, value in space.dimensions.items()}
         path = folder / STUDY_FILE
         beside = path.with_name(f"{STUDY_FILE}.new")
         for left in (beside, *folder.glob(f"{STUDY_FILE}*.lock*")):  # by a driver that was killed; this one is alone
             left.unlink(missing_ok=True)
-        self._fill(_open(beside, create=True), past, _sampler_notes(path))
+        notes = _sampler_notes(path)
+        study = _create(beside, self._objectives)
+        for configuration in grouped(past):
+            study.add_trial(self._past(configuration, notes.get(configuration.number)))
         beside.replace(path)
         self._study = _open(path)
         self._live = {
@@ -89,47 +97,88 @@ class Study:
             for trial in self._study.get_trials(states=(TrialState.RUNNING,))
         }
 
-    def _fill(self, study: optuna.Study, past: Sequence[TrialRecord], notes: dict[int, dict[str, Any]]) -> None:
-        for number, record in enumerate(past):
-            reached = {m.epoch: m.val_elbo for m in record.history if math.isfinite(m.val_elbo)}
-            values = {"complete": record.val_elbo, "pruned": next(reversed(reached.values()), None)}
-            study.add_trial(
-                optuna.trial.create_trial(
-                    state=STATES[record.state],
-                    value=values.get(record.state),
-                    params=record.params,
-                    distributions=self._distributions,
-                    intermediate_values=reached,
-                    system_attrs=notes.get(number),
-                )
-            )
+    def _past(self, configuration: Configuration, notes: dict[str, Any] | None) -> optuna.trial.FrozenTrial:
+        state, values = self._outcome(configuration)
+        reached = self._intermediate(configuration.records[0])
+        if state == TrialState.PRUNED and reached:
+            values = [next(reversed(reached.values()))]  # as Optuna has it
+        return optuna.trial.create_trial(
+            state=state,
+            values=values,
+            params=configuration.params,
+            distributions={name: self._distributions[name] for name in configuration.params},
+            intermediate_values=reached,
+            system_attrs=notes,
+        )
+
+    def _outcome(self, configuration: Configuration) -> tuple[TrialState, list[float] | None]:
+        """What has become of a configuration, and of a complete one its values."""
+        if len(configuration.records) < self._space.repeats or not configuration.has_ended:
+            return TrialState.RUNNING, None
+        if configuration.is_failed:
+            return TrialState.FAIL, None
+        if any(record.state == "pruned" for record in configuration.records):
+            return TrialState.PRUNED, None
+        return TrialState.COMPLETE, [statistics.fmean(configuration.values(name)) for name in self._objectives]
+
+    def _intermediate(self, record: TrialRecord) -> dict[int, float]:
+        values = {metrics.epoch: self._value(metrics) for metrics in record.history}
+        return {epoch: value for epoch, value in values.items() if value is not None}
+
+    def _value(self, metrics: EpochMetrics) -> float | None:
+        """Of an epoch; NaN and infinity stay out, for samplers and plots to be right."""
+        (name, *_) = self._objectives
+        value: float | None = getattr(metrics, name)
+        return value if self._has_intermediate and value is not None and math.isfinite(value) else None
 
     def propose(self) -> tuple[int, dict[str, Any]]:
-        """The next trial's number and its searched values."""
+        """The next configuration's number and its searched values: those of the conditional dimensions that apply."""
         number = len(self._study.get_trials(deepcopy=False))
         self._study.sampler = make_sampler(self._space, self._seed, number)
         if number < len(self._first):
             self._study.enqueue_trial(self._first[number])
-        trial = self._study.ask(self._distributions)
+        dimensions = self._space.dimensions
+        trial = self._study.ask({name: self._distributions[name] for name in dimensions if not dimensions[name].when})
+        for name in dimensions:
+            if dimensions[name].when and self._space.applies(name, trial.params):
+                _suggest(trial, name, self._distributions[name])
         self._live[trial.number] = trial
-        return trial.number, dict(trial.params)
+        return trial.number, {name: trial.params[name] for name in dimensions if name in trial.params}
 
     def report(self, number: int, metrics: EpochMetrics) -> None:
-        """An intermediate value; NaN stays out, for samplers and plots to be right."""
-        if math.isfinite(metrics.val_elbo):
-            self._live[number].report(metrics.val_elbo, metrics.epoch)
+        """An intermediate value, where there are such."""
+        if (value := self._value(metrics)) is not None:
+            self._live[number].report(value, metrics.epoch)
 
-    def tell(self, number: int, record: TrialRecord) -> None:
-        """How the trial ended. A complete one's value is its best epoch's; Optuna gives a pruned one its last."""
-        del self._live[number]
-        self._study.tell(number, record.val_elbo if record.state == "complete" else None, state=STATES[record.state])
+    def tell(self, configuration: Configuration) -> None:
+        """One of its trials has ended; Optuna is told of the last. It gives a pruned one its last value."""
+        state, values = self._outcome(configuration)
+        if state != TrialState.RUNNING:
+            del self._live[configuration.number]
+            self._study.tell(configuration.number, values, state=state)
 
 
-def _open(path: Path, create: bool = False) -> optuna.Study:
-    storage = JournalStorage(JournalFileBackend(str(path)))
-    if create:
-        return optuna.create_study(storage=storage, study_name=STUDY_NAME, direction="maximize")
-    return optuna.load_study(storage=storage, study_name=STUDY_NAME)
+def _suggest(trial: optuna.trial.Trial, name: str, values: BaseDistribution) -> None:
+    if isinstance(values, CategoricalDistribution):
+        trial.suggest_categorical(name, values.choices)
+    elif isinstance(values, IntDistribution):
+        trial.suggest_int(name, values.low, values.high, step=values.step, log=values.log)
+    elif isinstance(values, FloatDistribution):
+        trial.suggest_float(name, values.low, values.high, step=values.step, log=values.log)
+
+
+def _create(path: Path, objectives: dict[str, Direction]) -> optuna.Study:
+    study = optuna.create_study(storage=_storage(path), study_name=STUDY_NAME, directions=list(objectives.values()))
+    study.set_metric_names(list(objectives))
+    return study
+
+
+def _open(path: Path) -> optuna.Study:
+    return optuna.load_study(storage=_storage(path), study_name=STUDY_NAME)
+
+
+def _storage(path: Path) -> JournalStorage:
+    return JournalStorage(JournalFileBackend(str(path)))
 
 
 def load_study(folder: Path) -> optuna.Study:
@@ -145,112 +194,3 @@ def _sampler_notes(path: Path) -> dict[int, dict[str, Any]]:
         return {trial.number: trial.system_attrs for trial in _open(path).get_trials(deepcopy=False)}
     except (OSError, ValueError, KeyError):  # cut off or damaged: the sampler starts again, the results are kept
         return {}
-
-
-class Proposals(Searcher):  # type: ignore[misc]
-    """Tune asks here for each trial's config; the driver's callback has the results, so none arrive here."""
-
-    def __init__(self, propose: Callable[[], dict[str, Any]]) -> None:
-        super().__init__(metric="val_elbo", mode="max")
-        self._propose = propose
-
-    def suggest(self, trial_id: str) -> dict[str, Any]:
-        return self._propose()
-
-    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        pass
-
-    def save(self, checkpoint_path: str) -> None:
-        pass  # the ledger is what a sweep resumes from
-
-    def restore(self, checkpoint_path: str) -> None:
-        pass
-
-
-class _Remembers:
-    """Mixed into a scheduler: a trial that comes in is first shown with what it reached in an earlier run."""
-
-    def __init__(self, past: Sequence[TrialRecord], seed: int, **settings: Any) -> None:
-        super().__init__(**settings)
-        self._seed = seed
-        self._past = {record.trial_id: [_result(m) for m in record.history if m.is_finite] for record in past}
-        self._reached: dict[str, int] = {}
-        for record in past:
-            if record.state != "running":
-                self.on_trial_add(None, _PastTrial(record.trial_id))
-
-    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
-        trial_id = trial.config["trial_id"]
-        # AsyncHyperBandScheduler draws the bracket from numpy's global state: let it be the trial's own.
-        np.random.seed([self._seed, int(trial_id)])
-        super().on_trial_add(tune_controller, trial)  # type: ignore[misc]
-        for result in self._past.pop(trial_id, []):
-            self._reached[trial_id] = result["epoch"]
-            self._remember(trial, result)
-
-    def _remember(self, trial: Any, result: dict[str, Any]) -> None:
-        super().on_trial_result(None, trial, result)  # type: ignore[misc]
-
-    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        """An epoch that is trained again after a crash was decided upon the first time."""
-        if result["epoch"] <= self._reached.get(trial.config["trial_id"], 0):
-            return str(TrialScheduler.CONTINUE)
-        self._reached[trial.config["trial_id"]] = result["epoch"]
-        return str(super().on_trial_result(tune_controller, trial, result))  # type: ignore[misc]
-
-    def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
-        """A diverged trial is no mark to measure others by: an infinite value would shift the percentiles."""
-        if math.isfinite(result["val_elbo"]):
-            super().on_trial_complete(tune_controller, trial, result)  # type: ignore[misc]
-
-
-class _PastTrial:
-    """All that a scheduler looks at in a trial that has ended."""
-
-    def __init__(self, trial_id: str) -> None:
-        self.trial_id = f"past-{trial_id}"
-        self.config = {"trial_id": trial_id}
-
-
-def _result(metrics: EpochMetrics) -> dict[str, Any]:
-    return {"epoch": metrics.epoch, "val_elbo": metrics.val_elbo}
-
-
-class _AsyncHyperBand(_Remembers, AsyncHyperBandScheduler):  # type: ignore[misc]
-    pass
-
-
-class _MedianStopping(_Remembers, MedianStoppingRule):  # type: ignore[misc]
-    def _remember(self, trial: Any, result: dict[str, Any]) -> None:
-        self.on_trial_complete(None, trial, result)  # notes the result; on_trial_result might stop the trial as well
-
-
-def make_scheduler(space: SearchSpace, seed: int, past: Sequence[TrialRecord] = ()) -> TrialScheduler:
-    """Tune's scheduler by the validation ELBO per epoch; of a resumed sweep, one that knows the past trials."""
-    settings = space.scheduler
-    common: dict[str, Any] = {"past": past, "seed": seed, "time_attr": "epoch", "metric": "val_elbo", "mode": "max"}
-    if settings.type in ("asha", "hyperband"):
-        return _AsyncHyperBand(
-            **common,
-            max_t=space.epochs,
-            grace_period=settings.grace_epochs,
-            reduction_factor=settings.reduction_factor,
-            brackets=_brackets(space),
-        )
-    if settings.type == "median":
-        return _MedianStopping(
-            **common,
-            grace_period=settings.grace_epochs,
-            min_samples_required=settings.min_trials,
-            min_time_slice=math.inf,  # else it pauses trials for others to catch up; ours run to their end
-            hard_stop=True,
-        )
-    return FIFOScheduler()
-
-
-def _brackets(space: SearchSpace) -> int:
-    """As many as asked for, of those whose first rung comes before the last epoch."""
-    if space.scheduler.type != "hyperband":
-        return 1
-    grace, factor = space.scheduler.grace_epochs, space.scheduler.reduction_factor
-    return max(1, sum(1 for bracket in range(space.scheduler.brackets) if grace * factor**bracket < space.epochs))

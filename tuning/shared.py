@@ -11,7 +11,8 @@ from tuning.storage import SweepStorage
 @dataclass(frozen=True)
 class Shared:
     """train, validation: uint8 [N, D], read in place from Ray's object store. preview_epochs: epochs whose
-    results come with images, None: all. n_slots: trials that train together on a device, 0: each alone."""
+    results come with images, None: all. n_slots: trials that train together on a device, 0: each alone.
+    metric: SearchSpace.metric."""
 
     train: np.ndarray
     validation: np.ndarray
@@ -22,6 +23,7 @@ class Shared:
     device: str
     preview_epochs: frozenset[int] | None = None
     n_slots: int = 0
+    metric: str = "val_elbo"
 
     def tensors(self) -> tuple[Any, Any]:
         """The images as tensors over Ray's shared memory; torch warns that it is read-only, and nothing writes it."""

@@ -1,62 +1,37 @@
 """SearchSpace: what a study searches, fixes and spends. Strict; read from YAML by tuning.space_file."""
 
 import json
-import math
-from decimal import Decimal
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import AfterValidator, Field, WithJsonSchema, create_model
+from pydantic_core import PydanticCustomError
 
-from vae.config import TrialConfig
-from vae.data import AUTO, DATASETS
+from tuning.dimensions import AnyDimension, Dimension, Strict, holds
+from tuning.dimensions import Categorical as Categorical  # the `as` lets them be imported from here
+from tuning.dimensions import FloatRange as FloatRange
+from tuning.dimensions import IntRange as IntRange
+from tuning.grid_points import grid_points, grid_size
+from vae.config import Mode, TrialConfig
+from vae.data import AUTO, NAMES, canonical, is_folder
 
-Scalar = bool | int | float | str
-METRICS = ("val_elbo",)
+Metric = Literal["val_elbo", "val_distortion", "rate_distortion"]
+METRICS: tuple[str, ...] = get_args(Metric)
 MOST_TRIALS = 100_000
 REFUSED_METRICS = {
     "val_loss": "it is D + beta * R, which depends on the hyperparameter beta",
     "train_loss": "it is D + beta * R, which depends on the hyperparameter beta",
     "train_elbo": "it is of the images the trial was trained on",
+    "train_rate": "it is of the images the trial was trained on",
+    "train_distortion": "it is of the images the trial was trained on",
     "val_rate": "alone it is best for a model that ignores the image",
-    "val_distortion": "alone it is best for a model without a prior",
+    "val_noisy_elbo": "it depends on the noise, which is the trial's own",
+    "val_noisy_rate": "it depends on the noise, which is the trial's own",
+    "val_noisy_distortion": "it depends on the noise, which is the trial's own",
 }
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-
-class IntRange(_Strict):
-    """Whole numbers from low to high, both included."""
-
-    type: Literal["int"]
-    low: int
-    high: int
-    step: int = Field(1, ge=1, description="Distance between values; with log: true it stays 1.")
-    log: bool = Field(False, description="Search on a logarithmic scale.")
-
-
-class FloatRange(_Strict):
-    """Numbers from low to high, both included."""
-
-    type: Literal["float"]
-    low: float
-    high: float
-    step: float | None = Field(None, gt=0, description="Distance between values; none: any value between.")
-    log: bool = Field(False, description="Search on a logarithmic scale.")
-
-
-class Categorical(_Strict):
-    """One of a list."""
-
-    type: Literal["categorical"]
-    choices: list[Scalar] = Field(min_length=1)
-
-
-Dimension = Annotated[IntRange | FloatRange | Categorical, Field(discriminator="type")]
-
-
-class Asha(_Strict):
+class Asha(Strict):
     """Asynchronous successive halving (Li et al. 2020): stops the lower part of the trials at each rung."""
 
     type: Literal["asha"]
@@ -64,7 +39,7 @@ class Asha(_Strict):
     reduction_factor: int = Field(3, ge=2, description="One trial in so many passes a rung; rungs grow by it.")
 
 
-class Hyperband(_Strict):
+class Hyperband(Strict):
     """Asynchronous Hyperband: ASHA in several brackets, each with a later first rung than the one before."""
 
     type: Literal["hyperband"]
@@ -73,7 +48,7 @@ class Hyperband(_Strict):
     brackets: int = Field(3, ge=1, le=5, description="Number of brackets.")
 
 
-class Median(_Strict):
+class Median(Strict):
     """Stops a trial whose best is below the median of the running means of the others at that epoch."""
 
     type: Literal["median"]
@@ -81,7 +56,7 @@ class Median(_Strict):
     min_trials: int = Field(5, ge=1, description="Trials that must have come as far before one is stopped.")
 
 
-class NoScheduler(_Strict):
+class NoScheduler(Strict):
     """Every trial runs all its epochs."""
 
     type: Literal["none"]
@@ -90,7 +65,7 @@ class NoScheduler(_Strict):
 Scheduler = Annotated[Asha | Hyperband | Median | NoScheduler, Field(discriminator="type")]
 
 
-class Tpe(_Strict):
+class Tpe(Strict):
     """Tree-structured Parzen estimator."""
 
     type: Literal["tpe"]
@@ -98,26 +73,26 @@ class Tpe(_Strict):
     candidates: int = Field(24, ge=1, description="Candidates per proposal; fewer are faster at thousands of trials.")
 
 
-class Random(_Strict):
+class Random(Strict):
     """Independent draws."""
 
     type: Literal["random"]
 
 
-class Grid(_Strict):
-    """Every combination once, in the order of the file; each dimension categorical or with a step."""
+class Grid(Strict):
+    """Every combination of what applies, once; each dimension categorical or with a step."""
 
     type: Literal["grid"]
 
 
-class Gp(_Strict):
+class Gp(Strict):
     """Gaussian process."""
 
     type: Literal["gp"]
     startup_trials: int = Field(10, ge=1, description="Random trials before the model proposes.")
 
 
-class CmaEs(_Strict):
+class CmaEs(Strict):
     """Covariance matrix adaptation; numbers only."""
 
     type: Literal["cmaes"]
@@ -125,6 +100,21 @@ class CmaEs(_Strict):
 
 
 Sampler = Annotated[Tpe | Random | Grid | Gp | CmaEs, Field(discriminator="type")]
+
+
+def _dataset(name: str) -> str:
+    """A built-in name, or a folder's absolute path: a manifest is read from another working directory."""
+    if name not in NAMES and not is_folder(name):
+        raise PydanticCustomError("unknown_dataset", "no such dataset")
+    return canonical(name)
+
+
+_LOOKS_LIKE_A_PATH = r"^[.~]|/"  # an editor cannot see which folders there are
+Dataset = Annotated[
+    str,
+    AfterValidator(_dataset),
+    WithJsonSchema({"anyOf": [{"enum": list(NAMES)}, {"type": "string", "pattern": _LOOKS_LIKE_A_PATH}]}),
+]
 
 # `epochs` is the budget of the whole space, so it is neither searched nor fixed among the rest.
 SEARCHABLE: dict[str, Any] = {name: field for name, field in TrialConfig.model_fields.items() if name != "epochs"}
@@ -139,23 +129,32 @@ def type_of(name: str) -> Any:
 # None stands for a key that is not there; a key with nothing behind it is a fault.
 _Search = create_model(  # type: ignore[call-overload]
     "Search",
-    __base__=_Strict,
+    __base__=Strict,
     **{name: (Dimension, Field(None, description=field.description)) for name, field in SEARCHABLE.items()},
 )
 _Values = create_model(  # type: ignore[call-overload]
-    "Values", __base__=_Strict, **{name: (type_of(name), None) for name in SEARCHABLE}
+    "Values", __base__=Strict, **{name: (type_of(name), None) for name in SEARCHABLE}
 )
 
 
-class SearchSpace(_Strict):
+class SearchSpace(Strict):
     """A study: what is searched, what is fixed, how long, who proposes and who stops."""
 
     description: str = Field(min_length=1, description="One sentence: the question the study answers.")
-    dataset: Literal["auto", *DATASETS] = Field(  # type: ignore[valid-type]
-        AUTO, description="auto: MNIST where it is on disk or can be downloaded, else digits."
+    dataset: Dataset = Field(
+        AUTO,
+        description="auto: MNIST where it is on disk or can be downloaded, else digits. Or a folder of images: a path "
+        "such as ./faces, relative to the working directory.",
     )
-    metric: Literal["val_elbo"] = Field("val_elbo", description="Ranks the trials: ELBO at beta 1 on validation.")
+    metric: Metric = Field(
+        "val_elbo",
+        description="Ranks the trials. val_elbo: ELBO at beta 1 on validation; val_distortion: where not all have a "
+        "KL; rate_distortion: two objectives, val_rate and val_distortion, and their Pareto front.",
+    )
     trials: int = Field(ge=1, le=MOST_TRIALS, description="How many configurations are tried.")
+    repeats: int = Field(
+        1, ge=1, le=100, description="Each configuration is run with so many seeds, and ranked by the mean."
+    )
     epochs: int = Field(ge=1, le=100_000, description="Passes over the training split, at the most, per trial.")
     search: _Search = Field(description="The hyperparameters that vary.")
     fixed: _Values = Field(default_factory=_Values, description="Those that do not, where not the default.")
@@ -166,53 +165,62 @@ class SearchSpace(_Strict):
     )
 
     @property
-    def dimensions(self) -> dict[str, IntRange | FloatRange | Categorical]:
-        """The searched hyperparameters, in TrialConfig's order."""
-        return {name: value for name in SEARCHABLE if (value := getattr(self.search, name)) is not None}
+    def n_runs(self) -> int:
+        """Trials in all: every configuration with every seed."""
+        return self.trials * self.repeats
+
+    @property
+    def dimensions(self) -> dict[str, AnyDimension]:
+        """The searched hyperparameters in TrialConfig's order, the conditional ones after all others."""
+        searched = {name: value for name in SEARCHABLE if (value := getattr(self.search, name)) is not None}
+        return dict(sorted(searched.items(), key=lambda item: bool(item[1].when)))
 
     @property
     def fixed_values(self) -> dict[str, Any]:
         return dict(self.fixed.model_dump(exclude_none=True))
 
     @property
+    def constants(self) -> dict[str, Any]:
+        """The value of each hyperparameter where it is not searched; without those that are searched everywhere."""
+        values = {name: field.default for name, field in SEARCHABLE.items()} | self.fixed_values
+        everywhere = {name for name, dimension in self.dimensions.items() if not dimension.when}
+        return {name: value for name, value in values.items() if name not in everywhere}
+
+    def applies(self, name: str, values: Mapping[str, Any]) -> bool:
+        """Whether this dimension is searched in a configuration with these searched values."""
+        return holds(self.dimensions[name].when, {**self.constants, **values})
+
+    def words(self, name: str) -> set[str]:
+        """The values that a hyperparameter of words can have in a trial, searched or not."""
+        searched = self.dimensions.get(name)
+        choices = searched.choices if isinstance(searched, Categorical) else []
+        return {*map(str, choices), *([self.constants[name]] if name in self.constants else [])}
+
+    @property
+    def modes(self) -> set[Mode]:
+        """The modes that a trial can have."""
+        return {mode for mode in get_args(Mode) if mode in self.words("mode")}
+
+    @property
+    def grid(self) -> list[dict[str, Any]]:
+        """Every combination of the searched values; a conditional dimension varies only where it applies."""
+        return grid_points(self.dimensions, self.constants)
+
+    @property
+    def grid_size(self) -> int:
+        """How many points the grid has, 0 where a dimension has no step."""
+        return grid_size(self.dimensions, self.constants)
+
+    @property
     def first_trials(self) -> list[dict[str, Any]]:
         """What is tried before the sampler decides: the baselines, then, for a grid, every point of it."""
         baselines = [dict(values.model_dump(exclude_none=True)) for values in self.baselines]
-        points = grid_points(self.dimensions) if self.sampler.type == "grid" else []
+        points = self.grid if self.sampler.type == "grid" else []
         return [*baselines, *(point for point in points if point not in baselines)]
 
     def config(self, params: dict[str, Any], seed: int) -> TrialConfig:
-        """The trial of these searched values; `seed` where the space neither searches nor fixes one."""
+        """The trial of these searched values, all that apply; `seed` where the space neither searches nor fixes it."""
         return TrialConfig(**{"seed": seed, **self.fixed_values, **params, "epochs": self.epochs})
-
-
-def n_values(dimension: IntRange | FloatRange | Categorical) -> int:
-    """How many values a dimension has; 0 where it has no step."""
-    if isinstance(dimension, Categorical):
-        return len(dimension.choices)
-    return round((dimension.high - dimension.low) / dimension.step) + 1 if dimension.step else 0
-
-
-def values_of(dimension: IntRange | FloatRange | Categorical) -> list[Any]:
-    """Every value of a dimension, [] where it has no step."""
-    if isinstance(dimension, Categorical):
-        return list(dimension.choices)
-    # Decimal: 0.1 + 2 * 0.1 is above 0.3 in binary, and Optuna takes no value above high.
-    low, step = Decimal(str(dimension.low)), Decimal(str(dimension.step or 0))
-    return [type(dimension.low)(low + i * step) for i in range(n_values(dimension))]
-
-
-def grid_size(dimensions: dict[str, Any]) -> int:
-    """How many points grid_points has, 0 where a dimension has no step."""
-    return math.prod(n_values(dimension) for dimension in dimensions.values())
-
-
-def grid_points(dimensions: dict[str, Any]) -> list[dict[str, Any]]:
-    """The product of all dimensions' values; the last dimension varies fastest."""
-    points: list[dict[str, Any]] = [{}]
-    for name, dimension in dimensions.items():
-        points = [{**point, name: value} for point in points for value in values_of(dimension)]
-    return points
 
 
 def json_schema() -> str:

@@ -1,19 +1,22 @@
 """What pydantic finds wrong with a space, in the words of its file: the key, the value, what is allowed."""
 
-import difflib
 import re
-from collections.abc import Iterable
 from typing import Any, get_args
 
 from pydantic import ValidationError
 
-from tuning import space as space_module
-from tuning.space import METRICS, REFUSED_METRICS, SEARCHABLE, SearchSpace
-from tuning.space_rules import Fault, Path
+from tuning.dimensions import Dimension
+from tuning.space import METRICS, REFUSED_METRICS, SEARCHABLE, Sampler, Scheduler, SearchSpace
+from tuning.space_fault import Fault, Path, nearest, shown
+from vae.data import suggestion
 
-EXPECTED = {"model_type": "keys and values", "model_attributes_type": "keys and values", "list_type": "a list"}
+EXPECTED = {
+    "model_type": "keys and values",
+    "model_attributes_type": "keys and values",
+    "dict_type": "keys and values",
+    "list_type": "a list",
+}
 TAG_POSITIONS = {"search": 2, "scheduler": 1, "sampler": 1}
-LONGEST = 80  # characters of a value that are shown
 
 
 def type_faults(error: ValidationError, content: dict[str, Any]) -> list[Fault]:
@@ -21,26 +24,12 @@ def type_faults(error: ValidationError, content: dict[str, Any]) -> list[Fault]:
     return list(dict.fromkeys(_fault(item, content) for item in error.errors()))
 
 
-def nearest(name: str, allowed: Iterable[str]) -> str:
-    """'; did you mean 'beta'? allowed: ...'"""
-    allowed = list(allowed)
-    close = difflib.get_close_matches(name, allowed, n=1)
-    hint = f"; did you mean '{close[0]}'?" if close else ";"
-    return f"{hint} allowed: {', '.join(allowed)}"
-
-
-def printable(text: str) -> str:
-    """On one line, and not longer than anyone would read."""
-    line = "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
-    return line if len(line) <= 2 * LONGEST else f"{line[: 2 * LONGEST]}..."
-
-
 def _fault(item: Any, content: dict[str, Any]) -> Fault:
     """One of pydantic's errors in our words."""
     path = _path(item["loc"])
     if item["type"] == "union_tag_invalid":
         tag = item["ctx"]["tag"]
-        return Fault((*path, "type"), f"{_shown(tag)}{nearest(str(tag), _models(path))}")
+        return Fault((*path, "type"), f"{shown(tag)}{nearest(str(tag), _models(path))}")
     metric = item["input"] if path == ("metric",) else None
     if isinstance(metric, str) and metric in REFUSED_METRICS:
         allowed = ", ".join(METRICS)
@@ -52,11 +41,13 @@ def _path(loc: tuple[str | int, ...]) -> Path:
     """pydantic's location without the tags of its unions, which are not keys of the file."""
     tag = TAG_POSITIONS.get(str(loc[0]), len(loc))
     path = loc[:tag] + loc[tag + 1 :]
-    return path[:4] if path[0] == "search" else path  # a choice is a union without a tag: search.x.choices.0
+    return path[:4] if path[0] == "search" else path  # choices.0 and when.y are unions without a tag
 
 
 def _message(item: Any, path: Path, content: dict[str, Any]) -> str:
     given, kind = item["input"], item["type"]
+    if path == ("dataset",):
+        return f"{shown(given)}{suggestion(str(given))}"
     if kind == "extra_forbidden":
         if path[-1] == "epochs":
             return "epochs is the budget of the whole space; set it at the top level, or with --epochs"
@@ -65,25 +56,21 @@ def _message(item: Any, path: Path, content: dict[str, Any]) -> str:
         return "missing" if kind == "missing" else f"'type' is missing; allowed: {', '.join(_models(path))}"
     if kind == "literal_error":
         choices = [choice.strip("' ") for choice in re.split(r", | or ", item["ctx"]["expected"])]
-        return f"{_shown(given)}{nearest(str(given), choices)}"
+        return f"{shown(given)}{nearest(str(given), choices)}"
     if len(path) > 1 and path[-2] == "choices":
-        return f"{_shown(given)}: expected a number or a word"
-    shown = _shown(given) if not isinstance(given, dict) else "keys and values"
+        return f"{shown(given)}: expected a number or a word"
+    if len(path) == 4 and path[2] == "when":
+        whole = content["search"][path[1]]["when"][path[3]]
+        return f"{shown(whole)}: expected a number or a word, or a list of them"
+    what = shown(given) if not isinstance(given, dict) else "keys and values"
     if kind in EXPECTED:
-        return f"{shown}: expected {EXPECTED[kind]}"
-    return f"{shown}: {item['msg'][:1].lower()}{item['msg'][1:]}"
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
+        return f"{what}: expected {EXPECTED[kind]}"
+    return f"{what}: {item['msg'][:1].lower()}{item['msg'][1:]}"
 
 
 def _models(path: Path) -> dict[str, Any]:
     """What may stand at this place, by its type."""
-    union = {"scheduler": space_module.Scheduler, "sampler": space_module.Sampler}.get(
-        str(path[0]), space_module.Dimension
-    )
+    union = {"scheduler": Scheduler, "sampler": Sampler}.get(str(path[0]), Dimension)
     return {get_args(model.model_fields["type"].annotation)[0]: model for model in get_args(get_args(union)[0])}
 
 

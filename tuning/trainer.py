@@ -27,7 +27,7 @@ Result = dict[str, Any]
 FIRST_SLOTS = 4  # of a shape class's pack, which doubles them as trials come: empty slots cost as much as full
 GATHER_SHARE = 0.1  # of the last epoch's time that the first to ask waits for the others, at the most
 GATHER_SECONDS = 0.02  # but no less than this
-PENDING_WRITES = 2  # of a trial: an epoch's model and checkpoint
+PENDING_WRITES = 3  # of a trial: an epoch's model, snapshots and checkpoint
 
 
 class WriteBehind:
@@ -91,7 +91,9 @@ class Trainer:
                 before.files.flush()
             training = Training(self._pack(shape), trial_config, shared.dataset, shared.image_shape, files)
             with self._changed:
-                self._members[trial_id] = _Member(Seat(training, n_known, shared.preview_epochs), files, shape)
+                self._members[trial_id] = _Member(
+                    Seat(training, n_known, shared.preview_epochs, shared.metric), files, shape
+                )
 
     def result(self, trial_id: str) -> Result:
         """The trial's next one; returns when its epoch is trained. Raises KeyError for a trial that has not joined,

@@ -71,7 +71,7 @@ class OwnProcess:
         shared = self._shared
         files = shared.storage.trial_files(trial_id)
         training = Training(self._pack, TrialConfig(**config), shared.dataset, shared.image_shape, files)
-        self._seat = Seat(training, n_known, shared.preview_epochs)
+        self._seat = Seat(training, n_known, shared.preview_epochs, shared.metric)
 
     def result(self) -> dict[str, Any]:
         if self._seat.wants_epoch:
