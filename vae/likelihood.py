@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from vae.config import Likelihood
 
 MIN_LOG_VARIANCE, MAX_LOG_VARIANCE = -8.0, 4.0  # a standard deviation of 4.7 of 255 grey values, at the least
-NEAR_ZERO = 1e-3  # logits whose l / tanh(l / 2) is taken from its series; at 0 it is 0 / 0
+NEAR_ZERO = 0.1  # logits whose l / tanh(l / 2) is taken from its series: at 0 it is 0 / 0, near 0 its gradient is rough
 
 
 class Pixels(NamedTuple):
@@ -43,7 +43,7 @@ def means(likelihood: Likelihood, pixels: Pixels) -> Tensor:
     logits = pixels.logits
     if likelihood != "continuous_bernoulli":
         return logits.sigmoid()
-    small = logits.abs() < 0.1  # the two terms lose digits to each other; the series is good to 1e-9 there
+    small = logits.abs() < NEAR_ZERO  # the two terms lose digits to each other; the series is good to 1e-9 there
     away = torch.where(small, torch.ones_like(logits), logits)
     return torch.where(small, 0.5 + logits / 12 - logits**3 / 720, -1 / torch.expm1(-away) - 1 / away)
 
@@ -76,7 +76,9 @@ def log_normaliser(logits: Tensor) -> Tensor:
     """log C of a continuous Bernoulli, per pixel: log(l / tanh(l / 2)), log 2 at l = 0."""
     near = logits.abs() < NEAR_ZERO
     away = torch.where(near, torch.ones_like(logits), logits)  # keeps 0 / 0 out of the gradient
-    return torch.where(near, math.log(2) + logits.square() / 12, torch.log(away / torch.tanh(away / 2)))
+    square = logits.square()
+    series = math.log(2) + square / 12 - 7 * square**2 / 1440 + 31 * square**3 / 90720
+    return torch.where(near, series, torch.log(away / torch.tanh(away / 2)))
 
 
 def _gaussian(pixels: Pixels, x: Tensor) -> Tensor:
