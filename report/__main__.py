@@ -1,46 +1,65 @@
 """Draw the figures of one checkpoint folder: `python -m report FOLDER`."""
 
-import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from report.animation import draw_animations
 from report.figures import checkpoint_figures
+from report.options import ANIMATIONS, PROJECTOR, Options, parse
+from report.projector import write_projector
 from report.style import render
 from report.views import Subject
 from vae.checkpoint import Description, load_model
-from vae.data import DATASETS, default_data_dir, load
+from vae.data import spec
 from vae.errors import CheckpointError, UserError
 from vae.files import LocalFiles
 from vae.metrics import EpochMetrics
+from vae.model_images import images_of
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit code: 2 for what the user can put right, said in one line."""
-    parsed = _parser().parse_args(arguments)
+    """The exit code: 2 for what the user can put right, said in a line each."""
     try:
-        draw(parsed.folder, parsed.data_dir, parsed.out or parsed.folder / "figures")
+        for path in draw(parse(arguments)):
+            print(path, flush=True)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print("\n".join(f"error: {line}" for line in str(error).splitlines()), file=sys.stderr)
         return 2
     return 0
 
 
-def draw(folder: Path, data_dir: Path, out: Path) -> None:
-    """Every figure of the model in a folder, on the validation split. Raises UserError."""
+def draw(options: Options) -> Iterator[Path]:
+    """Every figure of the model in a folder, on the validation split, as it is written. Raises UserError."""
+    subject = read_subject(options.folder, options.data_dir)
+    if faults := options.figures.faults_of(subject):
+        raise UserError("\n".join(faults))
+    for name, figure in checkpoint_figures(subject, options.figures, options.only):
+        yield _write(options.out, f"{name}.png", render(figure))
+    if options.wants(ANIMATIONS):
+        yield from draw_animations(options.folder, options.out)
+    if options.wants(PROJECTOR):
+        yield from write_projector(subject, options.out)
+
+
+def _write(folder: Path, name: str, content: bytes) -> Path:
+    try:
+        LocalFiles(folder).write(name, content)
+    except OSError as error:
+        raise UserError(f"{folder / name}: cannot write ({error.strerror or error})") from error
+    return folder / name
+
+
+def read_subject(folder: Path, data_dir: Path) -> Subject:
+    """The model in a folder, on the validation split. Raises UserError."""
     model, description = load_model(folder)
-    if description.dataset not in DATASETS:
-        known = ", ".join(DATASETS)
-        raise CheckpointError(f"{folder}: of dataset {description.dataset!r}; this version knows {known}")
-    images = load(description.dataset, data_dir, "validation")
-    subject = Subject.of(model, description, "validation", images, read_history(folder, description))
-    for name, figure in checkpoint_figures(subject):
-        try:
-            LocalFiles(out).write(f"{name}.png", render(figure))
-        except OSError as error:
-            raise UserError(f"{out / name}.png: cannot write ({error.strerror or error})") from error
-        print(out / f"{name}.png")
+    images = images_of(description, folder, data_dir, "validation")
+    names, history = spec(description.dataset, data_dir).class_names, read_history(folder, description)
+    try:
+        return Subject.of(model, description, "validation", images, history, names)
+    except CheckpointError as error:
+        raise CheckpointError(f"{folder}: {error}") from None
 
 
 def read_history(folder: Path, description: Description) -> list[EpochMetrics]:
@@ -54,14 +73,6 @@ def read_history(folder: Path, description: Description) -> list[EpochMetrics]:
         return [EpochMetrics(**json.loads(line)) for line in complete if line]
     except (ValueError, TypeError):
         raise CheckpointError(f"{folder / 'metrics.jsonl'}: not one epoch's metrics per line") from None
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m report", description="Draw the figures of one trained model.")
-    parser.add_argument("folder", type=Path, help="holds model.safetensors: from `python -m vae`, best/1, trials/ID")
-    parser.add_argument("--data-dir", type=Path, default=default_data_dir(), help="default: VAE_DATA_DIR, or data/")
-    parser.add_argument("--out", type=Path, help="folder for the PNG files; default: FOLDER/figures")
-    return parser
 
 
 if __name__ == "__main__":

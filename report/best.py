@@ -1,33 +1,43 @@
-"""The best trials of a sweep as folders of their own, with their numbers on the test split.
+"""The best trials of a sweep as folders of their own, with every number of them on validation and on test.
 
 The only place that reads the test split.
 """
 
 import json
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from report.checkpoints import Checkpoint, read_checkpoint
 from report.swap import rebuilt
 from tuning.records import SweepRecord, TrialRecord, ranked
-from vae.checkpoint import MODEL_FILE, Description, unpack_model
-from vae.data import load
+from vae.checkpoint import MODEL_FILE
+from vae.command_line import all_cores
+from vae.countdown import Lines
+from vae.data import load, spec
 from vae.errors import CheckpointError
-from vae.evaluate import Evaluation, evaluate
+from vae.evaluate import Importance, Neighbours, evaluate
+from vae.evaluation import Evaluation
 from vae.files import LocalFiles
+from vae.images import Images
 from vae.metrics import EpochMetrics
-from vae.model import Vae
+from vae.snapshots import SNAPSHOTS_FILE
+
+Say = Callable[[str], None]
+
+BOUND_SAMPLES, BOUND_IMAGES = 500, 200  # a second for each model and split at the default widths, on one CPU core
 
 
 @dataclass(frozen=True)
 class BestModel:
-    """One of the best: its trial, its checkpoint and its numbers on the test split."""
+    """One of the best: its trial, its checkpoint and every number of it on validation and on test."""
 
     rank: int
-    checkpoint: "Checkpoint"
+    checkpoint: Checkpoint
+    validation_evaluation: Evaluation
     test: Evaluation
 
     @property
@@ -40,35 +50,22 @@ class BestModel:
         return self.checkpoint.description.history[-1]
 
 
-@dataclass(frozen=True)
-class Checkpoint:
-    """A trial's model file, read once: a trial that is still running may replace it meanwhile."""
-
-    record: TrialRecord
-    content: bytes
-    model: Vae
-    description: Description
-
-
-def export_best(sweep: SweepRecord, data_dir: Path, top_k: int, say: Callable[[str], None]) -> list[BestModel]:
+def export_best(sweep: SweepRecord, data_dir: Path, top_k: int, say: Say) -> list[BestModel]:
     """Rebuild best/1 .. best/K from the checkpoints, best first; fewer where fewer can be read.
 
-    A checkpoint that cannot be read is skipped with one line to `say`. Raises DataError where the
-    test split cannot be read and UserError where the folder cannot be written; best/ then stays as it was.
+    A checkpoint that cannot be read is skipped with one line to `say`. Raises DataError where a split
+    cannot be read and UserError where the folder cannot be written; best/ then stays as it was.
     """
     checkpoints = _read_best(sweep, top_k, say)
-    best: list[BestModel] = []
-    if checkpoints:
-        test = torch.from_numpy(load(sweep.dataset, data_dir, "test").pixels)
-        say(f"Test split: the best {len(checkpoints)} on {len(test):,} images")
-        best = [BestModel(rank, one, evaluate(one.model, test)) for rank, one in enumerate(checkpoints, start=1)]
+    best = _evaluated(checkpoints, sweep.dataset, data_dir, say) if checkpoints else []
     with rebuilt(sweep.folder / "best") as folder:
         for one in best:
             _write(one, LocalFiles(folder / str(one.rank)))
+            _copy_snapshots(LocalFiles(sweep.folder / one.record.folder), LocalFiles(folder / str(one.rank)))
     return best
 
 
-def _read_best(sweep: SweepRecord, top_k: int, say: Callable[[str], None]) -> list[Checkpoint]:
+def _read_best(sweep: SweepRecord, top_k: int, say: Say) -> list[Checkpoint]:
     checkpoints: list[Checkpoint] = []
     for record in ranked(sweep.trials):
         if len(checkpoints) == top_k:
@@ -76,7 +73,7 @@ def _read_best(sweep: SweepRecord, top_k: int, say: Callable[[str], None]) -> li
         if record.state == "failed" or record.best is None:
             continue
         try:
-            checkpoint = _read(record, sweep)
+            checkpoint = read_checkpoint(record, sweep)
         except CheckpointError as error:
             say(f"Skipped trial {record.trial_id}: {error}")
             continue
@@ -87,20 +84,29 @@ def _read_best(sweep: SweepRecord, top_k: int, say: Callable[[str], None]) -> li
     return checkpoints
 
 
-def _read(record: TrialRecord, sweep: SweepRecord) -> Checkpoint:
-    """Raises CheckpointError for a file that cannot be read and for weights that are not this trial's."""
-    where = f"{record.folder}/{MODEL_FILE}"
-    content = LocalFiles(sweep.folder / record.folder).read(MODEL_FILE)
-    if content is None:
-        raise CheckpointError(f"{where}: no such file")
-    model, description = unpack_model(content, where)
-    if description.config != record.config:
-        raise CheckpointError(f"{where}: of another config than the trial's")
-    if description.dataset != sweep.dataset or description.image_shape != tuple(sweep.image_shape):
-        raise CheckpointError(f"{where}: of dataset {description.dataset}; the sweep's is {sweep.dataset}")
-    if not description.history:
-        raise CheckpointError(f"{where}: without the metrics of its epoch")
-    return Checkpoint(record, content, model, description)
+def _evaluated(checkpoints: Sequence[Checkpoint], dataset: str, data_dir: Path, say: Say) -> list[BestModel]:
+    validation, test = load(dataset, data_dir, "validation"), load(dataset, data_dir, "test")
+    labelled = len(spec(dataset, data_dir).class_names) > 1
+    train = load(dataset, data_dir, "train") if labelled else None
+    say(f"Test split: the best {len(checkpoints)} on {len(test.pixels):,} images")
+    best: list[BestModel] = []
+    for one in checkpoints:
+        try:
+            numbers = [_numbers(one, images, train, say) for images in (validation, test)]
+        except CheckpointError as error:
+            say(f"Skipped trial {one.record.trial_id}: {error}")
+            continue
+        best.append(BestModel(len(best) + 1, one, *numbers))
+    return best
+
+
+def _numbers(one: Checkpoint, images: Images, train: Images | None, say: Say) -> Evaluation:
+    """The whole split for what costs little, its first images for the importance-weighted bound."""
+    importance = Importance(BOUND_SAMPLES, BOUND_IMAGES, all_cores())
+    n_bound = min(BOUND_IMAGES, len(images.pixels))
+    told = Lines(f"Trial {one.record.trial_id}, importance-weighted bound, images", n_bound, say)
+    neighbours = None if train is None else Neighbours(images.labels, train)
+    return evaluate(one.model, torch.from_numpy(images.pixels), importance, neighbours, told)
 
 
 def _write(one: BestModel, files: LocalFiles) -> None:
@@ -110,12 +116,20 @@ def _write(one: BestModel, files: LocalFiles) -> None:
     files.write("metrics.json", (json.dumps(_metrics(one), indent=2) + "\n").encode())
 
 
+def _copy_snapshots(trial: LocalFiles, best: LocalFiles) -> None:
+    """What the animations are drawn from, if the trial has it."""
+    content = trial.read(SNAPSHOTS_FILE)
+    if content is not None:
+        best.write(SNAPSHOTS_FILE, content)
+
+
 def _metrics(one: BestModel) -> dict[str, Any]:
-    """Nats per image; ELBO at beta = 1 from one sample of z per image."""
+    """Nats per image; ELBO at beta = 1 from one sample of z per image. validation: as training found it."""
     return {
         "trial_id": one.record.trial_id,
         "rank": one.rank,
         "state": one.record.state,
         "validation": one.validation.as_dict(),
-        "test": asdict(one.test),
+        "validation_evaluation": one.validation_evaluation.as_dict(),
+        "test": one.test.as_dict(),
     }

@@ -1,19 +1,25 @@
-"""A sweep's report: its figures and those of its best models, as PNG and in TensorBoard."""
+"""A sweep's report: its figures and those of its best models, as PNG, as GIF and in TensorBoard."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from report.animation import animations
 from report.best import BestModel, export_best
+from report.checkpoints import HeldOut, Look
 from report.events import EventFile
 from report.figures import checkpoint_figures
-from report.study_figures import sweep_figures
+from report.projector import write_projector
+from report.sheet import sheet
+from report.sheet_figure import draw_sheet
+from report.study_figures import describe, sweep_figures
 from report.style import render
 from report.summary import NO_MODEL, summary
 from report.swap import rebuilt
 from report.views import Subject
 from tuning.records import SweepRecord
-from vae.data import Images, load
-from vae.errors import UserError
+from vae.errors import CheckpointError, UserError
+from vae.files import LocalFiles
+from vae.snapshots import SNAPSHOTS_FILE
 
 Say = Callable[[str], None]
 
@@ -28,32 +34,49 @@ def build_report(sweep: SweepRecord, data_dir: Path, top_k: int, say: Say) -> Pa
     if not best:
         say(NO_MODEL)
     text = summary(sweep, best)
+    look = HeldOut(sweep, data_dir).subject
+    subjects = [look(one.checkpoint) for one in best]
     images: dict[str, bytes] = {}
     with rebuilt(sweep.folder / "report") as folder:
-        for path, tag, png in _figures(sweep, best, data_dir, say):
+        for path, tag, content in _images(sweep, best, look, say):
             (folder / path).parent.mkdir(exist_ok=True)
-            (folder / path).write_bytes(png)
-            images[tag] = png
+            (folder / path).write_bytes(content)
+            images[tag] = content
+        _write_projector(subjects, folder)
         (folder / "summary.md").write_text(text, encoding="utf-8")
     _write_events(sweep.folder / "report", images, text)
     return sweep.folder / "report"
 
 
-def _figures(sweep: SweepRecord, best: list[BestModel], data_dir: Path, say: Say) -> Iterator[tuple[str, str, bytes]]:
-    """(path below report/, TensorBoard tag, PNG) of every figure."""
+def _images(sweep: SweepRecord, best: list[BestModel], look: Look, say: Say) -> Iterator[tuple[str, str, bytes]]:
+    """(path below report/, TensorBoard tag, content) of every figure and animation."""
     say(f"Drawing the sweep's figures: {len(sweep.trials)} trials")
     for name, figure in sweep_figures(sweep):
         yield f"{name}.png", f"sweep/{name}", render(figure)
-    validation = load(sweep.dataset, data_dir, "validation") if best else None
+    yield "sheet.png", "sweep/sheet", render(draw_sheet(sheet(sweep, look, say), describe(sweep)))
     for one in best:
-        assert validation is not None
         say(f"Drawing best {one.rank} of {len(best)}: trial {one.record.trial_id}")
-        for name, figure in checkpoint_figures(_subject(one, validation)):
+        for name, figure in checkpoint_figures(look(one.checkpoint)):
             yield f"rank_{one.rank}/{name}.png", f"best_{one.rank}/{name}", render(figure)
+        for kind, gif in _animations(sweep.folder / "best" / str(one.rank), say):
+            yield f"rank_{one.rank}/{kind}.gif", f"best_{one.rank}/{kind}_over_training", gif
 
 
-def _subject(one: BestModel, validation: Images) -> Subject:
-    return Subject.of(one.checkpoint.model, one.checkpoint.description, "validation", validation, one.record.history)
+def _animations(folder: Path, say: Say) -> list[tuple[str, bytes]]:
+    """(kind, GIF) of one of the best; none, and a line to `say`, where its snapshots cannot be read."""
+    content = LocalFiles(folder).read(SNAPSHOTS_FILE)
+    try:
+        return [] if content is None else list(animations(content, str(folder / SNAPSHOTS_FILE)))
+    except CheckpointError as error:
+        say(f"Skipped the animations: {error}")
+        return []
+
+
+def _write_projector(subjects: list[Subject], folder: Path) -> None:
+    """The codes of the best model that has any."""
+    for subject in subjects:
+        if write_projector(subject, folder):
+            return
 
 
 def _write_events(folder: Path, images: dict[str, bytes], text: str) -> None:
@@ -61,7 +84,7 @@ def _write_events(folder: Path, images: dict[str, bytes], text: str) -> None:
     try:
         with EventFile(folder) as file:
             file.text("summary", text)
-            for tag, png in images.items():
-                file.image(tag, png, step=0)
+            for tag, content in images.items():
+                file.image(tag, content, step=0)
     except OSError as error:
         raise UserError(f"{folder}: cannot write TensorBoard's events ({error.strerror or error})") from error

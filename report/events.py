@@ -47,11 +47,11 @@ class EventFile:
         self.summary(summary, step, wall_time)
 
     def image(self, tag: str, image: np.ndarray | bytes, step: int) -> None:
-        """image: uint8 [h, w] or [h, w, 3], or the bytes of a PNG file."""
-        png = image if isinstance(image, bytes) else encode_png(image)
-        width, height = struct.unpack(">II", png[16:24])  # the first chunk of a PNG file begins with them
+        """image: uint8 [h, w] or [h, w, 3], or the bytes of a PNG file or of a GIF, which TensorBoard plays."""
+        encoded = image if isinstance(image, bytes) else encode_png(image)
+        width, height = _size(encoded)
         summary = summary_pb2.Summary()
-        content = summary_pb2.Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=png)
+        content = summary_pb2.Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=encoded)
         summary.value.add(tag=tag, image=content)
         self.summary(summary, step)
 
@@ -81,6 +81,13 @@ class EventFile:
     def _write(self, event: event_pb2.Event) -> None:
         self._records.write(event.SerializeToString())
         self._file.flush()
+
+
+def _size(encoded: bytes) -> tuple[int, int]:
+    """Width and height of a GIF or a PNG file, which stand at its beginning."""
+    is_gif = encoded.startswith(b"GIF8")
+    width, height = struct.unpack("<HH", encoded[6:10]) if is_gif else struct.unpack(">II", encoded[16:24])
+    return width, height
 
 
 def encode_png(image: np.ndarray) -> bytes:

@@ -1,6 +1,7 @@
 """Many small images as one."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -29,3 +30,9 @@ def enlarge(images: np.ndarray) -> np.ndarray:
 def large_tile(images: np.ndarray, n_columns: int) -> np.ndarray:
     """Enlarged, then laid out: the gap is thin beside the image however small the image is."""
     return tile(enlarge(images), n_columns, gap=2 * GAP)
+
+
+def stacked(pictures: Sequence[np.ndarray], gap: int) -> np.ndarray:
+    """Pictures of one width, uint8 [H, W] each, below each other with so many pixels of white between two."""
+    space = np.full((gap, pictures[0].shape[1]), 255, np.uint8)
+    return np.concatenate([part for picture in pictures for part in (space, picture)][1:])

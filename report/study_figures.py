@@ -1,118 +1,64 @@
-"""The figures of a sweep: the numbers of report.study, drawn."""
+"""The figures of a sweep: the numbers of report.study and its neighbours, drawn."""
 
 import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from report import study
-from report.figures import signed
-from report.style import HIGHLIGHT, INK, MUTED, VALIDATION, WIDTH, log_ticks, message_figure, new_figure, styled
-from tuning.records import State, SweepRecord
+from report.bound import bound
+from report.bound_figure import draw_bound
+from report.compared import compared
+from report.denoising import noise_curves
+from report.denoising_figure import draw_noise_curves
+from report.importance import Importance, importance
+from report.marks import COLOURS, MARKERS, NO_TRIAL, counted, state_handles
+from report.rate_distortion import rate_distortion
+from report.rate_distortion_figure import draw_rate_distortion
+from report.repeats_figure import draw_repeats
+from report.style import INK, MUTED, VALIDATION, WIDTH, log_ticks, message_figure, new_figure, styled
+from report.words import name_of, words
+from tuning.records import SweepRecord
+from vae.data import short_name
 
-MARKERS: dict[State, str] = {"complete": "o", "pruned": "v", "running": "s", "failed": "X"}
-COLOURS: dict[State, str] = {"complete": VALIDATION, "pruned": "#94a4a2", "running": "#832db6", "failed": HIGHLIGHT}
-NO_TRIAL = "No trial of this sweep has finished an epoch."
-ELBO_LABEL = "validation ELBO (nats per image)"
 MAX_COLUMNS = 3
+SEEDS_NOTE = "\neach configuration: mean over its seeds, bar: standard deviation"
 
 
 def sweep_figures(sweep: SweepRecord) -> Iterator[tuple[str, Figure]]:
-    """Every figure of a sweep with its name; each is there whatever the sweep has reached."""
-    about = describe(sweep)
-    yield "rate_distortion", draw_rate_distortion(study.rate_distortion(sweep), about)
+    """Every figure of a sweep that needs no model, with its name; whatever the sweep has reached, each is there.
+
+    Only the two last depend on what is searched: repeats, and noise on the input.
+    """
+    about, metric = describe(sweep), study.metric_of(sweep)
+    yield "rate_distortion", draw_rate_distortion(rate_distortion(sweep), about)
     yield "optimisation_history", draw_history(study.history(sweep), about)
-    yield "parameter_importance", draw_importance(study.importance(sweep), about)
+    yield "parameter_importance", draw_importance(importance(sweep), metric, about)
     yield "slices", draw_slices(study.slices(sweep), about)
+    yield "bound_per_images_seen", draw_bound(bound(sweep, compared(sweep)), about)
+    if study.has_repeats(sweep):
+        yield "repeats", draw_repeats(study.repeats(sweep), about)
+    if (by_noise := noise_curves(sweep)).curves:
+        yield "denoising", draw_noise_curves(by_noise, about)
 
 
 def describe(sweep: SweepRecord) -> str:
     """Which sweep it is, in a line: trials by state."""
     counts = {state: sum(record.state == state for record in sweep.trials) for state in MARKERS}
     states = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
-    trials = f"{len(sweep.trials)} trial{'s' * (len(sweep.trials) != 1)}" + (f": {states}" if states else "")
-    return " \N{MIDDLE DOT} ".join((sweep.name, sweep.dataset, trials))
+    trials = counted(len(sweep.trials), "trial") + (f": {states}" if states else "")
+    return " \N{MIDDLE DOT} ".join((sweep.name, short_name(sweep.dataset), trials))
 
 
-@styled
-def draw_rate_distortion(numbers: study.RateDistortion, about: str) -> Figure:
-    """After Alemi et al. 2018, figure 1: down and left is better, a dashed line is one ELBO."""
-    title = "Rate against distortion, best epoch of each trial"
-    if not numbers.shown:
-        return message_figure(title, about, NO_TRIAL)
-    figure = new_figure(title, about + _hidden_note(numbers.n_hidden), 4.8, 6.4)
-    axes = figure.subplots()
-    norm = _norm(numbers.colours, numbers.log_colours)
-    for state, marker in MARKERS.items():
-        chosen = [index for index, point in enumerate(numbers.shown) if point.state == state]
-        rates = [numbers.shown[index].rate for index in chosen]
-        distortions = [numbers.shown[index].distortion for index in chosen]
-        if chosen:
-            drawn = axes.scatter(
-                rates, distortions, c=numbers.colours[chosen], norm=norm, cmap="viridis", marker=marker,
-                s=42, edgecolors="white", linewidths=0.6, zorder=3, label=state,
-            )  # fmt: skip
-    axes.margins(0.08)
-    _iso_elbo_lines(axes, numbers.shown)
-    bar = figure.colorbar(drawn, ax=axes, label=numbers.colour_name, fraction=0.05, pad=0.02)
-    bar.outline.set_visible(False)
-    if numbers.log_colours:
-        ticks = log_ticks(float(numbers.colours.min()), float(numbers.colours.max()))
-        bar.set_ticks(ticks, labels=[f"{tick:g}" for tick in ticks])
-        bar.minorticks_off()
-    axes.set_xlabel("rate R (nats per image)")
-    axes.set_ylabel("distortion D (nats per image)")
-    handles = _state_handles([point.state for point in numbers.shown], MUTED)
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(MARKERS))
-    return figure
-
-
-def _norm(colours: np.ndarray, log: bool) -> Normalize:
-    low, high = float(colours.min()), float(colours.max())
-    if low == high:
-        margin = 0.1 * abs(low) or 0.5
-        low, high = low - margin, high + margin
-    return LogNorm(low, high) if log else Normalize(low, high)
-
-
-def _iso_elbo_lines(axes: Axes, shown: list[study.Point]) -> None:
-    """Dashed lines of equal ELBO = -(D + R) over what the axes show, each with its value away from the points."""
-    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
-    rate, distortion = np.meshgrid(np.linspace(left, right, 100), np.linspace(bottom, top, 100))  # clabel wants many
-    levels = MaxNLocator(14, steps=[1, 2, 5, 10]).tick_values(-(right + top), -(left + bottom))
-    lines = axes.contour(
-        rate, distortion, -(rate + distortion), levels=levels, colors="#b5b5b5", linestyles="dashed", linewidths=0.8
-    )
-    points = np.array([(point.rate, point.distortion) for point in shown])
-    free = [study.free_place(level, points, (left, bottom), (right, top)) for level in levels]
-    places = [place for place in free if place is not None]
-    axes.clabel(
-        lines, fmt=lambda level: f"ELBO {signed(level, _decimals(levels))}", fontsize=7, colors=MUTED, manual=places
-    )
-    axes.set_xlim(left, right)
-    axes.set_ylim(bottom, top)
-
-
-def _decimals(levels: Sequence[float]) -> int:
-    step = float(levels[1] - levels[0]) if len(levels) > 1 else 1.0
-    return max(0, math.ceil(-math.log10(step)))
-
-
-def _hidden_note(n_hidden: int) -> str:
-    return f"\n{n_hidden} trial{'s' * (n_hidden > 1)} far below the rest not shown" if n_hidden else ""
-
-
-def _state_handles(states: Sequence[State], colour: str | None = None) -> list[Line2D]:
-    return [
-        Line2D([], [], ls="", marker=marker, color=colour or COLOURS[state], ms=6, mew=0, label=state)
-        for state, marker in MARKERS.items()
-        if state in states
-    ]
+def _seeds_note(points: Sequence[study.Point], has_repeats: bool) -> str:
+    if not has_repeats:
+        return ""
+    counts = sorted({point.n for point in points})
+    return f"{SEEDS_NOTE} \N{MIDDLE DOT} n = {counts[0]}" + (f" to {counts[-1]}" if len(counts) > 1 else "")
 
 
 @styled
@@ -120,48 +66,59 @@ def draw_history(numbers: study.History, about: str) -> Figure:
     title = "Optimisation history"
     if not numbers.points:
         return message_figure(title, about, NO_TRIAL)
-    figure = new_figure(title, about, 3.8)
+    figure = new_figure(title, about + _seeds_note(numbers.points, numbers.has_repeats), 3.8)
     axes = figure.subplots()
     counts = [point.number for point in numbers.points]
-    running = np.where(np.isfinite(numbers.best_so_far), numbers.best_so_far, np.nan)
-    axes.step([*counts, numbers.n_trials], [*running, running[-1]], where="post", color=INK, lw=1.2, zorder=2)
-    _scatter_states(axes, [(point.number, point) for point in numbers.points], numbers.floor)
-    axes.set_xlim(0.5, numbers.n_trials + 0.5)
+    running = numbers.metric.sign * np.where(np.isfinite(numbers.best_so_far), numbers.best_so_far, np.nan)
+    axes.step([*counts, numbers.n_places], [*running, running[-1]], where="post", color=INK, lw=1.2, zorder=2)
+    _scatter_states(axes, [(point.number, point) for point in numbers.points], numbers.floor, numbers.metric)
+    _limit(axes, numbers.points, numbers.floor, numbers.metric)
+    axes.set_xlim(0.5, numbers.n_places + 0.5)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_xlabel("trial, in the order of their start")
-    axes.set_ylabel(ELBO_LABEL)
+    axes.set_xlabel(f"{'configuration' if numbers.has_repeats else 'trial'}, in the order of their start")
+    axes.set_ylabel(numbers.metric.label)
     best = Line2D([], [], color=INK, lw=1.2, label="best so far")
-    axes.legend(handles=[*_state_handles([point.state for point in numbers.points]), best])
+    axes.legend(handles=[*state_handles([point.state for point in numbers.points]), best])
     return figure
 
 
-def _scatter_states(axes: Axes, placed: list[tuple[float, study.Point]], floor: float) -> None:
-    """Trials by state; one below `floor` sits on the lower edge with an arrow down."""
+def _scatter_states(axes: Axes, placed: list[tuple[float, study.Point]], floor: float, metric: study.Metric) -> None:
+    """Trials by state; one worse than `floor` sits on the edge of the axes with an arrow that leaves them."""
+    edge, inside = (0.0, 0.06) if metric.sign > 0 else (1.0, 0.94)
     for x, point in placed:
-        if point.elbo >= floor:
-            style = {"marker": MARKERS[point.state], "s": 30, "edgecolors": "white", "linewidths": 0.5}
-            axes.scatter(x, point.elbo, color=COLOURS[point.state], zorder=3, **style)  # type: ignore[arg-type]
+        colour = COLOURS[point.state]
+        if point.score >= floor:
+            y, style = metric.sign * point.score, {"marker": MARKERS[point.state], "s": 30, "edgecolors": "white"}
+            if point.sd is not None:
+                axes.errorbar(x, y, yerr=point.sd, color=colour, lw=1.2, capsize=2.5, zorder=2)
+            axes.scatter(x, y, color=colour, zorder=3, linewidths=0.5, **style)  # type: ignore[arg-type]
         else:
             axes.annotate(
-                "", (x, 0), (x, 0.06), xycoords=axes.get_xaxis_transform(), textcoords=axes.get_xaxis_transform(),
-                arrowprops={"arrowstyle": "->", "color": COLOURS[point.state]},
+                "", (x, edge), (x, inside), xycoords=axes.get_xaxis_transform(),
+                textcoords=axes.get_xaxis_transform(), arrowprops={"arrowstyle": "->", "color": colour},
             )  # fmt: skip
-    shown = [point.elbo for _, point in placed if point.elbo >= floor]
-    if shown:
-        margin = 0.07 * (max(shown) - min(shown)) or 1.0
-        axes.set_ylim(min(shown) - margin, max(shown) + margin)
+
+
+def _limit(axes: Axes, points: Sequence[study.Point], floor: float, metric: study.Metric) -> None:
+    """The axis of nats, from the worst point that is not below the floor to the best, with their spread."""
+    shown = [point for point in points if point.score >= floor]
+    ends = [metric.sign * point.score + side * (point.sd or 0.0) for point in shown for side in (-1, 1)]
+    margin = 0.07 * (max(ends) - min(ends)) or 1.0
+    axes.set_ylim(min(ends) - margin, max(ends) + margin)
 
 
 @styled
-def draw_importance(numbers: study.Importance, about: str) -> Figure:
-    title = "Parameter importance for the validation ELBO"
+def draw_importance(numbers: Importance, metric: study.Metric, about: str) -> Figure:
+    title = f"Parameter importance for the validation {metric.name}"
+    if numbers.left_out:
+        about += f"\nleft out, because not every trial has it: {', '.join(map(name_of, numbers.left_out))}"
     if numbers.why_not:
         return message_figure(title, about, numbers.why_not)
     when = "complete trials" if numbers.by_epoch is None else f"trials, by epoch {numbers.by_epoch}, which all reached,"
     note = f"PED-ANOVA: what sets the best {numbers.n_top} of {numbers.n_trials} {when} apart"
     figure = new_figure(title, f"{about}\n{note}", 0.8 + 0.34 * len(numbers.shares))
     axes = figure.subplots()
-    names, shares = list(numbers.shares)[::-1], list(numbers.shares.values())[::-1]
+    names, shares = [name_of(name) for name in numbers.shares][::-1], list(numbers.shares.values())[::-1]
     bars = axes.barh(names, shares, color=VALIDATION, height=0.65)
     axes.bar_label(bars, [f"{share:.0%}" for share in shares], padding=3, fontsize=8)
     axes.set_xlim(0, max(shares) * 1.12)
@@ -172,40 +129,46 @@ def draw_importance(numbers: study.Importance, about: str) -> Figure:
 
 
 @styled
-def draw_slices(numbers: list[study.Slice], about: str) -> Figure:
-    title = "Hyperparameters against the validation ELBO"
-    if not numbers:
+def draw_slices(numbers: study.Slices, about: str) -> Figure:
+    title = f"Hyperparameters against the validation {numbers.metric.name}"
+    if not numbers.slices:
         return message_figure(title, about, "No trial of this sweep has finished an epoch, or it searches nothing.")
-    n_columns = min(MAX_COLUMNS if len(numbers) != 4 else 2, len(numbers))
-    n_rows = math.ceil(len(numbers) / n_columns)
+    n_slices, points = len(numbers.slices), numbers.points
+    n_columns = min(MAX_COLUMNS if n_slices != 4 else 2, n_slices)
+    n_rows = math.ceil(n_slices / n_columns)
+    about += _seeds_note(points, numbers.has_repeats)
     figure = new_figure(title, about, 2.6 * n_rows, WIDTH if n_columns > 1 else 5.0)
     grid = figure.subplots(n_rows, n_columns, squeeze=False, sharey=True)
-    for axes, one in zip(grid.flat, numbers, strict=False):
-        _draw_slice(axes, one)
-    for axes in list(grid.flat)[len(numbers) :]:
+    for axes, one in zip(grid.flat, numbers.slices, strict=False):
+        _draw_slice(axes, one, numbers)
+    for axes in list(grid.flat)[n_slices:]:
         axes.set_visible(False)
-    figure.supylabel(ELBO_LABEL, fontsize=9)
-    states = [point.state for one in numbers for point in one.points]
-    figure.legend(handles=_state_handles(states), loc="outside lower center", ncols=len(MARKERS))
+    for axes in grid[:, 0]:
+        axes.set_ylabel(numbers.metric.label.replace(" (", "\n("))
+    _limit(grid[0, 0], points, numbers.floor, numbers.metric)  # of all: they share it
+    figure.legend(handles=state_handles([point.state for point in points]), loc="outside lower center", ncols=4)
     return figure
 
 
-def _draw_slice(axes: Axes, numbers: study.Slice) -> None:
-    if numbers.choices is None:
-        placed = [(float(point.params[numbers.name]), point) for point in numbers.points]
+def _draw_slice(axes: Axes, one: study.Slice, numbers: study.Slices) -> None:
+    if one.choices is None:
+        placed = [(float(point.params[one.name]), point) for point in one.points]
     else:
-        order = [str(choice) for choice in numbers.choices]
-        known = [point for point in numbers.points if str(point.params[numbers.name]) in order]
-        placed = [(order.index(str(point.params[numbers.name])) + _spread(point), point) for point in known]
-        axes.set_xticks(range(len(order)), order)
+        order = [str(choice) for choice in one.choices]
+        known = [point for point in one.points if str(point.params[one.name]) in order]
+        placed = [(order.index(str(point.params[one.name])) + _spread(point), point) for point in known]
+        axes.set_xticks(range(len(order)), [words(choice) for choice in order])
         axes.set_xlim(-0.5, len(order) - 0.5)
-    _scatter_states(axes, placed, numbers.floor)
-    if numbers.log:
+    _scatter_states(axes, placed, numbers.floor, numbers.metric)
+    if one.log and placed:
         axes.set_xscale("log")
         ticks = log_ticks(*axes.get_xlim(), n_most=4)
         axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_xlabel(numbers.name)
+    axes.set_xlabel(name_of(one.name))
+    if one.n_without:
+        note = f"not searched in {counted(one.n_without, 'configuration' if numbers.has_repeats else 'trial')}"
+        axes.set_title(note, color=MUTED, fontsize=7.5)
 
 
 def _spread(point: study.Point) -> float:

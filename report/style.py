@@ -12,9 +12,10 @@ from matplotlib.figure import Figure
 
 DPI = 160
 WIDTH = 7.0  # inches: a text column of a page
+MARGIN = 0.05  # inches
 CHARACTERS_PER_INCH = 16  # of the subtitle
 INK, MUTED, FAINT = "#222222", "#6b6b6b", "#d9d9d9"
-TRAIN, VALIDATION, HIGHLIGHT = "#e76300", "#3f90da", "#bd1f01"
+TRAIN, VALIDATION, NOISY, HIGHLIGHT = "#e76300", "#3f90da", "#832db6", "#bd1f01"
 # Okabe & Ito 2008, told apart with every common colour vision deficiency, with yellow darkened for small
 # points on white, and brown and grey added; the figures name each category beside its points too.
 CATEGORIES = (
@@ -62,6 +63,29 @@ def new_figure(title: str, subtitle: str, height: float, width: float = WIDTH) -
     return figure
 
 
+def fit_height(figure: Figure) -> Figure:
+    """Cut to what is drawn: how high images come out is known only once everything beside them is laid out.
+
+    The figure must have been made higher than it needs. What is drawn moves up to the subtitle.
+    """
+    figure.draw_without_rendering()
+    engine = figure.get_layout_engine()
+    width, before = figure.get_size_inches()
+    header = before * (1 - engine.get()["rect"][3])  # type: ignore[union-attr]
+    boxes = [box for box in (axes.get_tightbbox() for axes in figure.axes) if box is not None]
+    bottom, top = (min(box.y0 for box in boxes) / figure.dpi, max(box.y1 for box in boxes) / figure.dpi)
+    after = header + (top - bottom) + 2 * MARGIN
+    figure.set_layout_engine("none")
+    for axes in figure.axes:
+        place = axes.get_position()
+        low = (place.y0 * before + after - header - MARGIN - top) / after
+        axes.set_position((place.x0, low, place.width, place.height * before / after))
+    for text in figure.texts:
+        text.set_y(1 - (1 - text.get_position()[1]) * before / after)
+    figure.set_size_inches(width, after)
+    return figure
+
+
 def wrapped(text: str, n_characters: int) -> str:
     """Each line broken where it is too long, best after a dot or a semicolon between two facts."""
     lines: list[str] = []
@@ -82,6 +106,15 @@ def message_figure(title: str, subtitle: str, sentence: str) -> Figure:
     figure = new_figure(title, subtitle, 1.4)
     figure.text(0.5, 0.3, sentence, ha="center", va="center", color=MUTED)
     return figure
+
+
+def signed(value: float, digits: int = 2) -> str:
+    """A number with a true minus sign; none before a zero."""
+    return f"{value:z.{digits}f}".replace("-", "\N{MINUS SIGN}")
+
+
+def shortened(text: str, n_characters: int) -> str:
+    return text if len(text) <= n_characters else text[: n_characters - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
 
 def without_axes(axes: Axes) -> None:

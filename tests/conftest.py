@@ -10,7 +10,8 @@ from hypothesis import settings
 from idx_material import FILES, FOLDERS, write_numbered
 from sweeps import MIXED_SPACE, FinishedSweep, succeed
 
-from vae.data import Images, default_data_dir, load
+from vae.data import default_data_dir, load
+from vae.images import Images
 
 settings.register_profile("project", deadline=None)  # the first example pays for imports
 settings.load_profile("project")

@@ -13,9 +13,9 @@ import torch
 
 from tuning.records import State, SweepRecord, TrialRecord
 from vae.config import TrialConfig
-from vae.data import Images
 from vae.files import LocalFiles
-from vae.metrics import EpochMetrics
+from vae.images import Images
+from vae.metrics import EpochMetrics, Terms
 from vae.pack import Pack
 from vae.training import Training
 
@@ -28,7 +28,7 @@ SEARCH: dict[str, dict[str, Any]] = {
 
 def metrics(epoch: int, distortion: float = 90.0, rate: float = 20.0) -> EpochMetrics:
     """Train numbers a nat worse than validation's."""
-    return EpochMetrics.of(epoch, 2.0, (distortion + 1, rate), (distortion, rate), 0.5)
+    return EpochMetrics.of(epoch, 2.0, Terms(distortion + 1, rate), Terms(distortion, rate), None, 0.5)
 
 
 def record(
@@ -84,6 +84,10 @@ class Client:
         with urllib.request.urlopen(f"{self._url}data/{path}", timeout=20) as answer:
             content: bytes = answer.read()
             return content
+
+    def content_type(self, path: str) -> str:
+        with urllib.request.urlopen(f"{self._url}data/{path}", timeout=20) as answer:
+            return str(answer.headers["Content-Type"])
 
     def until(self, n_runs: int) -> None:
         deadline = time.monotonic() + 30

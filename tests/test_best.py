@@ -2,6 +2,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -9,12 +10,17 @@ from report_material import record, trained
 from torch.distributions import Bernoulli, Normal, kl_divergence
 
 from report import best
-from report.best import export_best
+from report.best import BOUND_IMAGES, BOUND_SAMPLES, export_best
 from tuning.records import SweepRecord, ranked
 from vae.checkpoint import MODEL_FILE, load_model
-from vae.data import Images
-from vae.errors import DataError
+from vae.errors import CheckpointError, DataError
+from vae.evaluate import evaluate
+from vae.evaluate import main as evaluate_main
+from vae.evaluation import Evaluation
 from vae.files import LocalFiles
+from vae.images import Images
+from vae.model import Vae
+from vae.snapshots import SNAPSHOTS_FILE
 from vae.streams import evaluation_noise
 
 CONFIGS = [{"beta": 1.0}, {"beta": 0.5, "latent_size": 4}, {"beta": 8.0}, {"learning_rate": 0.01}]
@@ -34,8 +40,8 @@ def _export(sweep: SweepRecord, said: list[str], top_k: int = 2) -> list[str]:
     return [one.record.trial_id for one in export_best(sweep, Path("unused"), top_k, said.append)]
 
 
-def _numbers(sweep: SweepRecord, rank: int) -> dict[str, dict[str, float]]:
-    numbers: dict[str, dict[str, float]] = json.loads((sweep.folder / f"best/{rank}/metrics.json").read_text())
+def _numbers(sweep: SweepRecord, rank: int) -> dict[str, Any]:
+    numbers: dict[str, Any] = json.loads((sweep.folder / f"best/{rank}/metrics.json").read_text())
     return numbers
 
 
@@ -45,7 +51,7 @@ def test_the_best_are_exported_in_order_with_every_file(swept: SweepRecord, said
     for rank, one in enumerate(ranked(swept.trials)[:2], start=1):
         folder = swept.folder / "best" / str(rank)
         assert sorted(path.name for path in folder.iterdir()) == [
-            "config.json", "metrics.json", "metrics.jsonl", MODEL_FILE,
+            "config.json", "metrics.json", "metrics.jsonl", MODEL_FILE, SNAPSHOTS_FILE,
         ]  # fmt: skip
         assert json.loads((folder / "config.json").read_text()) == one.config.model_dump()
         assert [json.loads(line) for line in (folder / "metrics.jsonl").open()] == [m.as_dict() for m in one.history]
@@ -66,10 +72,10 @@ def test_the_test_numbers_are_those_of_torchs_distributions_on_the_test_split(
     _export(swept, said)
     model, description = load_model(swept.folder / "best" / "1")
     x = torch.from_numpy(digits["test"].pixels) / 255
-    posterior, logits = model(x, evaluation_noise(len(x), description.config.latent_size))
+    posterior, pixels = model(x, evaluation_noise(len(x), description.config.latent_size))
     scale = torch.exp(posterior.log_variance / 2)
     rate = kl_divergence(Normal(posterior.mean, scale), Normal(0.0, 1.0)).sum(-1).mean().item()
-    distortion = -Bernoulli(logits=logits, validate_args=False).log_prob(x).sum(-1).mean().item()
+    distortion = -Bernoulli(logits=pixels.logits, validate_args=False).log_prob(x).sum(-1).mean().item()
     test = _numbers(swept, 1)["test"]
     assert test["n_images"] == 180
     assert test["rate"] == pytest.approx(rate, rel=1e-5)
@@ -151,7 +157,7 @@ def test_the_test_split_is_read_once(
 
     monkeypatch.setattr(best, "load", counting)
     _export(swept, said, top_k=4)
-    assert read == ["test"]
+    assert sorted(read) == ["test", "train", "validation"]
 
 
 def test_a_test_split_that_cannot_be_read_leaves_the_old_best(
@@ -187,3 +193,72 @@ def test_a_crash_half_way_leaves_the_old_best(
         _export(swept, said, top_k=3)
     assert _numbers(swept, 2) == before
     assert sorted(path.name for path in (swept.folder / "best").iterdir()) == ["1", "2"]
+
+
+# every number, of trials of any kind
+
+
+def test_each_of_the_best_has_every_number_on_validation_and_on_test(swept: SweepRecord, said: list[str]) -> None:
+    _export(swept, said, top_k=1)
+    found = _numbers(swept, 1)
+    for split in ("validation_evaluation", "test"):
+        assert found[split]["importance_weighted"]["n_samples"] == BOUND_SAMPLES
+        assert found[split]["importance_weighted"]["n_images"] == 180  # fewer than BOUND_IMAGES
+        assert found[split]["importance_weighted"]["bound"] > found[split]["elbo"]
+        assert found[split]["neighbours"]["n_reference"] == 1437
+        assert 0 <= found[split]["mutual_information"] <= found[split]["mutual_information_ceiling"]
+        assert len(found[split]["kl_per_dimension"]) == ranked(swept.trials)[0].config.latent_size
+    assert found["validation_evaluation"]["elbo"] == pytest.approx(found["validation"]["val_elbo"], rel=1e-6)
+    assert found["test"]["elbo"] != found["validation_evaluation"]["elbo"]
+
+
+def test_the_numbers_are_those_of_the_evaluation_command(swept: SweepRecord, said: list[str]) -> None:
+    _export(swept, said, top_k=1)
+    folder = swept.folder / "best" / "1"
+    assert evaluate_main([str(folder), "--split", "test", "--images", str(BOUND_IMAGES)]) == 0
+    commanded = json.loads((folder / "evaluation-test.json").read_text())
+    test: dict[str, Any] = _numbers(swept, 1)["test"]
+    assert test.keys() <= commanded.keys()
+    for name in ("elbo", "mutual_information"):
+        assert test[name] == pytest.approx(commanded[name], rel=1e-5)
+    assert test["importance_weighted"]["bound"] == pytest.approx(commanded["importance_weighted"]["bound"], rel=1e-5)
+    assert test["neighbours"] == commanded["neighbours"]
+
+
+def test_an_autoencoder_and_a_decoder_alone_stand_beside_a_vae(
+    tmp_path: Path, digits: dict[str, Images], said: list[str]
+) -> None:
+    """Ranked by what each has: -D without an ELBO, which is above any ELBO of the same decoder."""
+    mixed = trained(tmp_path, digits, [{"mode": "vae"}, {"mode": "autoencoder"}, {"mode": "decoder_only"}])
+    assert _export(mixed, said, top_k=3) == [one.trial_id for one in ranked(mixed.trials)]
+    found = {ranked(mixed.trials)[rank - 1].config.mode: _numbers(mixed, rank) for rank in (1, 2, 3)}
+    assert {mode for mode, one in found.items() if "elbo" in one["test"]} == {"vae"}
+    assert {mode for mode, one in found.items() if "neighbours" in one["test"]} == {"vae", "autoencoder"}
+    assert {mode for mode, one in found.items() if "importance_weighted" in one["test"]} == {"vae", "decoder_only"}
+    assert all(one["validation_evaluation"]["distortion"] > 0 for one in found.values())
+
+
+def test_with_repeats_the_best_are_the_best_trials_whatever_their_configuration(
+    tmp_path: Path, digits: dict[str, Images], said: list[str]
+) -> None:
+    swept = trained(tmp_path, digits, [{"seed": 1}, {"seed": 2}, {"learning_rate": 0.01}])
+    for one, name in zip(swept.trials, ("0000-1", "0000-2", "0001-1"), strict=True):
+        (swept.folder / one.folder).rename(swept.folder / "trials" / name)
+        one.trial_id = name
+    assert _export(swept, said, top_k=2) == [one.trial_id for one in ranked(swept.trials)[:2]]
+
+
+def test_a_trial_whose_numbers_are_not_finite_is_skipped_with_a_line(
+    swept: SweepRecord, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second, third = ranked(swept.trials)[:3]
+
+    def failing(model: Vae, *given: Any) -> Evaluation:
+        if model.config == first.config:
+            raise CheckpointError("weights that have diverged: the distortion is nan")
+        return evaluate(model, *given)
+
+    monkeypatch.setattr(best, "evaluate", failing)
+    assert _export(swept, said, top_k=3) == [second.trial_id, third.trial_id]
+    assert f"Skipped trial {first.trial_id}: weights that have diverged: the distortion is nan" in said
+    assert _numbers(swept, 1)["rank"] == 1

@@ -11,7 +11,9 @@ from torch import Tensor
 from vae.bound import importance_weighted_bound
 from vae.config import EVALUATION_BATCH, TrialConfig
 from vae.errors import CheckpointError
-from vae.evaluate import Evaluation, Importance, Neighbours, codes, evaluate, mean_distortion_and_rate
+from vae.evaluate import Importance, Neighbours, codes, evaluate
+from vae.evaluation import Evaluation
+from vae.held_out import mean_distortion_and_rate
 from vae.images import Images
 from vae.latent_statistics import mutual_information
 from vae.model import Vae, initial_weights

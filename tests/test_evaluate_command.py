@@ -25,8 +25,9 @@ from scipy.stats import norm
 from vae.__main__ import main as train
 from vae.checkpoint import MODEL_FILE, Description, pack_model
 from vae.config import TrialConfig
-from vae.data import Images, load
+from vae.data import load
 from vae.evaluate import main
+from vae.images import Images
 from vae.model import initial_weights
 from vae.streams import evaluation_noise
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.image import imread
+from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.util import tensor_util
 
@@ -56,6 +57,17 @@ def test_an_image_comes_back_pixel_by_pixel(tmp_path: Path, shape: tuple[int, ..
         (event,) = _read(tmp_path).Images(tag)
         assert (event.step, event.width, event.height) == (4, 5, 3)
         assert np.array_equal(np.rint(imread(BytesIO(event.encoded_image_string)) * 255), pixels)
+
+
+def test_a_gif_comes_back_as_it_is_with_its_size(tmp_path: Path) -> None:
+    content = BytesIO()
+    frames = [Image.new("L", (300, 5), grey) for grey in (10, 200)]
+    frames[0].save(content, "GIF", save_all=True, append_images=frames[1:])
+    with EventFile(tmp_path) as file:
+        file.image("moving", content.getvalue(), step=4)
+    (event,) = _read(tmp_path).Images("moving")
+    assert (event.step, event.width, event.height) == (4, 300, 5)
+    assert event.encoded_image_string == content.getvalue()
 
 
 def test_a_text_keeps_its_tag_and_its_letters(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from report.grid import READABLE, enlarge, large_tile, tile
+from report.grid import READABLE, enlarge, large_tile, stacked, tile
 
 
 def test_images_are_laid_out_row_by_row_with_white_between_and_in_empty_places() -> None:
@@ -38,3 +38,9 @@ def test_a_large_image_keeps_its_size() -> None:
     images = np.zeros((3, 64, 48), np.uint8)
     assert enlarge(images).shape == images.shape
     assert large_tile(images, 3).shape == (64, 3 * 48 + 2 * 2)
+
+
+def test_stacked_pictures_have_white_between_them_and_nowhere_else() -> None:
+    one, other = np.array([[1, 2]], np.uint8), np.array([[3, 4], [5, 6]], np.uint8)
+    assert stacked([one, other], 1).tolist() == [[1, 2], [255, 255], [3, 4], [5, 6]]
+    assert stacked([one], 5).tolist() == [[1, 2]]

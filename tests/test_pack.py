@@ -16,8 +16,9 @@ from vae import pack as pack_module
 from vae import step as step_module
 from vae.checkpoint import TrialState
 from vae.config import TrialConfig
-from vae.data import Images, SplitName, load
+from vae.data import load
 from vae.evaluate import evaluate
+from vae.images import Images, SplitName
 from vae.metrics import EpochMetrics
 from vae.model import initial_weights
 from vae.pack import Pack

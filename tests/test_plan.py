@@ -14,8 +14,8 @@ from tuning.space import SearchSpace
 from tuning.space_file import load_space
 from vae import download
 from vae.config import TrialConfig
-from vae.data import Images
 from vae.errors import DataError
+from vae.images import Images
 from vae.shape import ShapeClass
 
 SEARCH = {

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.distributions import ContinuousBernoulli
 
 from vae.config import TrialConfig
-from vae.data import Images
+from vae.images import Images
 from vae.pack import Pack
 from vae.training import PREVIEW_IMAGES, Training
 

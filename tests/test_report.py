@@ -8,21 +8,27 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from report_material import SEARCH, Serving, record, sweep, trained
 
 from report.__main__ import main, read_history
 from report.build import build_report
 from report.events import read_events
 from tuning.records import SweepRecord, ranked
+from vae.__main__ import main as train
 from vae.checkpoint import MODEL_FILE, Description
 from vae.config import TrialConfig
-from vae.data import Images
 from vae.errors import CheckpointError, DataError, UserError
+from vae.image_folder import folder_spec
+from vae.images import Images
 from vae.metrics import EpochMetrics
 
-FIGURES = {"reconstructions", "samples", "manifold", "latents", "kl_per_dimension", "learning_curves"}
+FIGURES = {"reconstructions", "samples", "manifold", "traversals", "interpolations", "latents", "kl_per_dimension"}
+FIGURES |= {"learning_curves"}
 SWEEP_FIGURES = {"rate_distortion", "optimisation_history", "parameter_importance", "slices"}
+SWEEP_FIGURES |= {"bound_per_images_seen", "sheet"}
 CONFIGS = [{"beta": 1.0}, {"beta": 0.5, "latent_size": 4}, {"beta": 8.0}]
 
 
@@ -43,7 +49,8 @@ def copied(built: SweepRecord, tmp_path: Path) -> SweepRecord:
 
 
 def _pngs(folder: Path) -> set[str]:
-    return {str(path.relative_to(folder)) for path in folder.rglob("*.png")}
+    """The figures, without the projector's sprite."""
+    return {str(path.relative_to(folder)) for path in folder.rglob("*.png") if path.parent.name != "projector"}
 
 
 def test_there_is_a_png_of_every_figure(built: SweepRecord) -> None:
@@ -55,8 +62,8 @@ def test_there_is_a_png_of_every_figure(built: SweepRecord) -> None:
 def test_tensorboard_serves_the_same_figures_and_the_summary(built: SweepRecord) -> None:
     with Serving(built.folder) as client:
         client.until(n_runs=1)
-        tags = client.get("plugin/images/tags")["report"]
-        assert tags.keys() == {f"sweep/{name}" for name in SWEEP_FIGURES} | {
+        tags = {tag for tag in client.get("plugin/images/tags")["report"] if not tag.endswith("_over_training")}
+        assert tags == {f"sweep/{name}" for name in SWEEP_FIGURES} | {
             f"best_{rank}/{name}" for rank in (1, 2) for name in FIGURES
         }
         (image,) = client.get("plugin/images/images?run=report&tag=best_1/manifold&sample=0")
@@ -72,11 +79,12 @@ def test_the_summary_has_the_datasets_note_and_the_test_numbers(built: SweepReco
     assert "3 complete, 1 failed" in text
     for rank in (1, 2):
         numbers = json.loads((built.folder / f"best/{rank}/metrics.json").read_text())
-        (row,) = (line for line in text.splitlines() if line.startswith(f"| {rank} |"))
-        cells = [cell.strip() for cell in row.strip("|").split("|")]
-        assert cells[1] == numbers["trial_id"]
-        assert f"{numbers['test']['elbo']:.2f}" in cells
-        assert cells[-1] == "180"
+        rows = [line for line in text.splitlines() if line.startswith(f"| {rank} |")]
+        for row, split in zip(rows, ("test", "validation_evaluation"), strict=True):
+            cells = [cell.strip() for cell in row.strip("|").split("|")]
+            assert cells[1] == numbers["trial_id"]
+            assert f"{numbers[split]['elbo']:.2f}" in cells
+            assert cells[-1] == "180"
 
 
 def test_the_summary_says_in_a_line_why_a_trial_failed(built: SweepRecord) -> None:
@@ -85,11 +93,23 @@ def test_the_summary_says_in_a_line_why_a_trial_failed(built: SweepRecord) -> No
     assert "Traceback" not in text
 
 
+def test_the_summary_of_two_objectives_lists_the_front(tmp_path: Path) -> None:
+    trials = [replace(record(name, [elbo], rate=rate), metric="rate_distortion") for name, elbo, rate in (
+        ("low", -120.0, 5.0), ("beaten", -130.0, 30.0), ("high", -100.0, 25.0),
+    )]  # fmt: skip
+    build_report(sweep(tmp_path, trials), tmp_path, 1, lambda _: None)
+    text = (tmp_path / "report" / "summary.md").read_text()
+    _, _, after = text.partition("## The front of rate and distortion")
+    rows = [line.split(" | ")[0].strip("| ") for line in after.splitlines() if line.startswith("| ")]
+    assert rows == ["trial", "---", "low", "high"]
+
+
 def test_a_rebuild_replaces_everything(copied: SweepRecord) -> None:
     build_report(copied, Path("unused"), 1, lambda _: None)
     report = copied.folder / "report"
     assert len(list(report.glob("*tfevents*"))) == 1
-    tags = [value.tag for event in read_events(report) for value in event.summary.value]
+    written = [value.tag for event in read_events(report) for value in event.summary.value]
+    tags = [tag for tag in written if not tag.endswith("_over_training")]
     assert len(tags) == len(set(tags)) == 1 + len(SWEEP_FIGURES) + len(FIGURES)
     assert not (report / "rank_2").exists()
     assert not (copied.folder / "best" / "2").exists()
@@ -128,7 +148,7 @@ def test_missing_data_leave_the_old_report(copied: SweepRecord, monkeypatch: pyt
         raise DataError("validation: missing")
 
     before = _pngs(copied.folder / "report")
-    monkeypatch.setattr("report.build.load", missing)
+    monkeypatch.setattr("report.checkpoints.load", missing)
     with pytest.raises(DataError, match="missing"):
         build_report(copied, Path("unused"), 1, lambda _: None)
     assert _pngs(copied.folder / "report") == before
@@ -245,9 +265,31 @@ def test_a_last_line_that_was_being_written_is_left_out(tmp_path: Path) -> None:
 def test_a_model_of_an_unknown_dataset_is_refused_with_the_known_ones(
     copied: SweepRecord, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("report.__main__.DATASETS", {"faces": None})
+    monkeypatch.setattr("vae.model_images.DATASETS", {"faces": None})
     assert _main(copied.folder / "best/1") == 2
     assert "'digits'; this version knows faces" in capsys.readouterr().err
+
+
+def test_a_model_of_a_folder_whose_images_have_another_shape_since_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def write_images(side: int) -> None:
+        folder_spec.cache_clear()
+        (tmp_path / "mine").mkdir(exist_ok=True)
+        for number in range(10):
+            Image.fromarray(np.full((side, 4), number, np.uint8)).save(tmp_path / "mine" / f"{number}.png")
+
+    write_images(side=3)
+    out = tmp_path / "model"
+    arguments = ["--dataset", str(tmp_path / "mine"), "--hidden-units", "4", "--latent-size", "2", "--epochs", "1"]
+    assert train([*arguments, "--out", str(out)]) == 0
+    monkeypatch.chdir("/")
+    assert _main(out) == 0
+    write_images(side=5)
+    capsys.readouterr()
+    assert _main(out) == 2
+    said = f"error: {out}: of images of 3 x 4 pixels; those of {tmp_path / 'mine'} have 5 x 4\n"
+    assert capsys.readouterr().err == said
 
 
 def test_a_line_that_is_no_metrics_is_refused(tmp_path: Path) -> None:

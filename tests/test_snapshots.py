@@ -16,8 +16,9 @@ from scipy.stats import norm
 
 from vae.checkpoint import CHECKPOINT_FILE
 from vae.config import TrialConfig
-from vae.data import Images, load
+from vae.data import load
 from vae.errors import CheckpointError
+from vae.images import Images
 from vae.model import Vae, initial_weights
 from vae.pack import Pack
 from vae.shape import ShapeClass

@@ -14,7 +14,7 @@ from torch import Tensor
 from vae import pack as pack_module
 from vae import step as step_module
 from vae.config import TrialConfig
-from vae.data import Images
+from vae.images import Images
 from vae.model import Vae
 from vae.optim import StackedAdam
 from vae.pack import Pack

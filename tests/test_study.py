@@ -1,67 +1,51 @@
-import math
-import random
-from dataclasses import replace
+import statistics
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from report_material import SEARCH, nan_metrics, record, sweep
+from study_material import choices, seeds, trial
 
 from report import study
 
 HERE = Path()
+MODES = {"mode": choices("vae", "autoencoder")}
 
 
 def test_a_point_is_a_trials_best_epoch_in_the_order_of_the_sweep() -> None:
     trials = [record("a", [-110.0, -100.0, -105.0], rate=30.0, beta=4.0), record("b", []), record("c", [-90.0])]
     first, second = study.points(sweep(HERE, trials))
-    assert (first.number, first.elbo, first.rate, first.distortion, first.beta) == (1, -100.0, 30.0, 70.0, 4.0)
-    assert (second.number, second.trial_id) == (3, "c")
+    assert (first.number, first.score, first.rate, first.distortion) == (1, -100.0, 30.0, 70.0)
+    assert (second.number, second.name) == (3, "c")
 
 
 def test_a_trial_that_never_was_finite_has_no_point() -> None:
-    trial = record("a", [])
-    trial.history.append(nan_metrics(1))
-    assert study.points(sweep(HERE, [trial])) == []
+    one = record("a", [])
+    one.history.append(nan_metrics(1))
+    assert study.points(sweep(HERE, [one])) == []
 
 
-def test_a_trial_far_below_the_rest_is_hidden_and_counted() -> None:
-    trials = [record(str(i), [-100.0 - i]) for i in range(9)] + [record("far", [-5e4])]
-    numbers = study.rate_distortion(sweep(HERE, trials))
-    assert numbers.n_hidden == 1
-    assert {point.trial_id for point in numbers.shown} == {str(i) for i in range(9)}
-
-
-def test_where_all_trials_are_equal_all_are_shown() -> None:
-    numbers = study.rate_distortion(sweep(HERE, [record(str(i), [-100.0]) for i in range(3)]))
-    assert (len(numbers.shown), numbers.n_hidden) == (3, 0)
+def test_a_trial_without_a_kl_has_a_point_without_a_rate() -> None:
+    (point,) = study.points(sweep(HERE, [trial("a", {"mode": "autoencoder"}, 70.0, metric="val_distortion")]))
+    assert (point.rate, point.distortion, point.score) == (None, 70.0, -70.0)
 
 
 @given(st.lists(st.floats(-1e6, -1.0), min_size=1, max_size=20))
-def test_the_better_half_is_always_shown(elbos: list[float]) -> None:
-    floor = study.elbo_floor(np.array(elbos))
-    assert sum(elbo >= floor for elbo in elbos) >= len(elbos) / 2
-    assert floor >= min(elbos)
+def test_the_better_half_is_always_shown(scores: list[float]) -> None:
+    floor = study.score_floor(scores)
+    assert sum(score >= floor for score in scores) >= len(scores) / 2
+    assert floor >= min(scores)
 
 
-@pytest.mark.parametrize(
-    ("betas", "log"), [((0.5, 1.0, 4.0), True), ((1.0, 1.5, 2.0), False), ((0.0, 1.0, 10.0), False), ((1.0,), False)]
-)
-def test_beta_is_coloured_on_a_log_scale_where_it_spans_a_factor_of_four(betas: tuple[float, ...], log: bool) -> None:
-    trials = [record(str(i), [-100.0], beta=beta) for i, beta in enumerate(betas)]
-    numbers = study.rate_distortion(sweep(HERE, trials))
-    assert numbers.colours.tolist() == list(betas)
-    assert numbers.log_colours is log
-
-
-def test_without_beta_in_the_search_the_colour_is_the_elbo() -> None:
-    search = {"latent_size": SEARCH["latent_size"]}
-    numbers = study.rate_distortion(sweep(HERE, [record("a", [-100.0]), record("b", [-90.0])], search))
-    assert numbers.colours.tolist() == [-100.0, -90.0]
-    assert "ELBO" in numbers.colour_name
+def test_a_sweep_is_shown_by_what_ranks_it() -> None:
+    by_elbo = sweep(HERE, [record("a", [-100.0])])
+    by_distortion = sweep(HERE, [trial("a", {"mode": "autoencoder"}, metric="val_distortion")], MODES)
+    two_objectives = sweep(HERE, [trial("a", {}, metric="rate_distortion")])
+    assert study.metric_of(by_elbo).label == "validation ELBO (nats per image)"
+    assert study.metric_of(by_distortion).label == "validation distortion (nats per image)"
+    assert study.metric_of(two_objectives).name == "ELBO"
+    assert study.metric_of(sweep(HERE, [])).name == "ELBO"
 
 
 def test_the_running_best_never_counts_a_failed_trial() -> None:
@@ -73,117 +57,77 @@ def test_the_running_best_never_counts_a_failed_trial() -> None:
     ]
     numbers = study.history(sweep(HERE, trials))
     assert numbers.best_so_far.tolist() == [-100.0, -100.0, -100.0, -90.0]
-    assert numbers.n_trials == 4
+    assert numbers.n_places == 4
+
+
+def test_a_running_best_of_distortions_falls() -> None:
+    trials = [trial(name, {"mode": "vae"}, d, metric="val_distortion") for name, d in (("a", 90.0), ("b", 70.0))]
+    numbers = study.history(sweep(HERE, trials, MODES))
+    assert (numbers.metric.sign * numbers.best_so_far).tolist() == [90.0, 70.0]
 
 
 def test_there_is_a_slice_for_each_searched_hyperparameter() -> None:
-    latent, beta, activation = study.slices(sweep(HERE, [record("a", [-100.0]), record("b", [])]))
+    latent, beta, activation = study.slices(sweep(HERE, [record("a", [-100.0]), record("b", [])])).slices
     assert (latent.name, latent.log, latent.choices) == ("latent_size", True, None)
     assert beta.name == "beta"
     assert activation.choices == ["relu", "tanh"]
-    assert [point.trial_id for point in latent.points] == ["a"]
+    assert [point.name for point in latent.points] == ["a"]
+
+
+def test_a_trial_that_lacks_a_conditional_hyperparameter_is_left_out_of_its_slice_and_counted() -> None:
+    trials = [trial("a", {"noise": "none"}), trial("b", {"noise": "gaussian", "noise_factor": 0.5})]
+    search = {"noise": choices("none", "gaussian"), "noise_factor": choices(0.25, 0.5, when={"noise": "gaussian"})}
+    noise, factor = study.slices(sweep(HERE, trials, search)).slices
+    assert ([point.name for point in noise.points], noise.n_without) == (["a", "b"], 0)
+    assert ([point.name for point in factor.points], factor.n_without) == (["b"], 1)
 
 
 def test_a_sweep_without_an_epoch_has_numbers_for_every_figure() -> None:
     empty = sweep(HERE, [record("a", [], "failed")])
-    assert study.rate_distortion(empty).shown == []
     assert study.history(empty).points == []
-    assert study.slices(empty) == []
-    assert "10 finished trials" in study.importance(empty).why_not
+    assert study.slices(empty).slices == []
+    assert study.repeats(empty).configurations == []
 
 
-def _many(n: int, elbo: Any, state: Any = "complete") -> list[Any]:
-    draw = random.Random(0)
-    trials = []
-    for number in range(n):
-        config = {
-            "latent_size": draw.randint(1, 64),
-            "beta": 10 ** draw.uniform(-1, 1),
-            "activation": draw.choice(["relu", "tanh"]),
-        }
-        trials.append(record(f"{number}", [elbo(config)], state, **config))
-    return trials
-
-
-def test_what_alone_decides_the_elbo_is_the_most_important() -> None:
-    trials = _many(60, lambda config: -100 - 10 * math.log10(config["beta"]) ** 2)
-    numbers = study.importance(sweep(HERE, trials))
-    assert next(iter(numbers.shares)) == "beta"
-    assert numbers.shares["beta"] > 0.7
-    assert sum(numbers.shares.values()) == pytest.approx(1.0)
-    assert (numbers.n_trials, numbers.n_top) == (60, 6)
-
-
-def test_importance_looks_at_five_or_more_of_the_best() -> None:
-    numbers = study.importance(sweep(HERE, _many(12, lambda config: -config["beta"])))
-    assert (numbers.n_trials, numbers.n_top) == (12, 5)
-
-
-def test_with_enough_complete_trials_importance_looks_at_these_alone() -> None:
-    complete = _many(12, lambda config: -config["beta"])
-    pruned = [replace(one, trial_id=f"p{one.trial_id}") for one in _many(40, lambda config: -1.0, "pruned")]
-    numbers = study.importance(sweep(HERE, complete + pruned))
-    assert (numbers.n_trials, numbers.by_epoch) == (12, None)
-
-
-def test_with_few_complete_trials_all_are_compared_at_the_epoch_that_every_one_reached() -> None:
-    def elbos(beta: float, n_epochs: int) -> list[float]:
-        first = -100 - 10 * math.log10(beta) ** 2
-        return [first - 5, first, first + 50, first + 90][:n_epochs]  # what comes after epoch 2 must not count
-
-    betas = np.logspace(-1, 1, 40)
-    trials = [
-        record(
-            f"{i}",
-            elbos(beta, 2 + 2 * (i == 0)),
-            "complete" if i == 0 else "pruned",
-            learning_rate=1e-3,
-            beta=beta,
-            activation="relu",
-        )
-        for i, beta in enumerate(betas)
-    ]
-    numbers = study.importance(sweep(HERE, trials))
-    assert (numbers.n_trials, numbers.by_epoch) == (40, 2)
-    assert next(iter(numbers.shares)) == "beta"
-
-
-def test_too_few_trials_for_importance_are_counted() -> None:
-    trials = _many(8, lambda config: -config["beta"])
-    assert "this sweep has 8" in study.importance(sweep(HERE, trials)).why_not
-
-
-def test_a_baseline_outside_the_space_does_not_count() -> None:
-    trials = _many(12, lambda config: -config["beta"])
-    trials.append(record("baseline", [-1.0], beta=100.0))
-    assert study.importance(sweep(HERE, trials)).n_trials == 12
+def test_repeated_trials_are_a_point_per_configuration_with_mean_and_spread() -> None:
+    elbos = [-100.0, -104.0, -102.0]
+    trials = seeds(0, {"beta": 1.0}, [80.0, 84.0, 82.0]) + seeds(1, {"beta": 2.0}, [90.0])
+    swept = sweep(HERE, trials, {"beta": SEARCH["beta"]})
+    assert study.has_repeats(swept)
+    first, second = study.configuration_points(swept)
+    assert (first.number, first.n, second.number, second.n) == (1, 3, 2, 1)
+    assert first.score == pytest.approx(statistics.fmean(elbos))
+    assert first.sd == pytest.approx(2.0)  # of -100, -104, -102, over n - 1
+    assert (first.rate, first.distortion) == (20.0, 82.0)
+    assert second.sd is None
+    assert study.history(swept).n_places == 2
+    assert [point.number for point in study.slices(swept).slices[0].points] == [1, 2]
 
 
 @pytest.mark.parametrize(
-    ("trials", "search", "why"),
-    [
-        (_many(20, lambda config: -100.0), SEARCH, "same ELBO"),
-        ([record(str(i), [-100.0 - i]) for i in range(20)], SEARCH, "same hyperparameters"),
-        (_many(20, lambda config: -config["beta"]), {}, "searches no hyperparameter"),
-    ],
+    ("states", "shown"),
+    [(["complete", "failed"], "failed"), (["running", "complete"], "running"), (["complete", "pruned"], "pruned")],
 )
-def test_where_there_is_no_importance_one_sentence_says_why(trials: list[Any], search: Any, why: str) -> None:
-    numbers = study.importance(sweep(HERE, trials, search))
-    assert numbers.shares == {}
-    assert why in numbers.why_not
+def test_a_configuration_is_as_far_as_the_trial_that_is_worst_off(states: list[str], shown: str) -> None:
+    trials = seeds(0, {"beta": 1.0}, [80.0, 84.0])
+    for one, state in zip(trials, states, strict=True):
+        one.state = state  # type: ignore[assignment]
+    (point,) = study.configuration_points(sweep(HERE, trials, {"beta": SEARCH["beta"]}))
+    assert point.state == shown
 
 
-@given(st.floats(-40, -1), st.lists(st.tuples(st.floats(0, 10), st.floats(0, 20)), min_size=1, max_size=8))
-def test_a_label_lies_on_its_line_within_the_axes(elbo: float, points: list[tuple[float, float]]) -> None:
-    place = study.free_place(elbo, np.array(points), (0.0, 0.0), (10.0, 20.0))
-    if place is not None:
-        rate, distortion = place
-        assert -(rate + distortion) == pytest.approx(elbo)
-        assert 0 < rate < 10
-        assert 0 < distortion < 20
+def test_seeds_are_shown_by_configuration_best_mean_first() -> None:
+    trials = [*seeds(0, {"beta": 1.0}, [90.0, 80.0]), *seeds(1, {"beta": 2.0}, [70.0, 72.0])]
+    trials += [*seeds(2, {"beta": 3.0}, [60.0]), *seeds(3, {"beta": 4.0}, [50.0, 50.0])]
+    trials[-1].state = "failed"
+    numbers = study.repeats(sweep(HERE, trials, {"beta": SEARCH["beta"]}))
+    assert [one.params["beta"] for one in numbers.configurations] == [3.0, 2.0, 1.0]
+    assert [one.scores for one in numbers.configurations] == [[-80.0], [-90.0, -92.0], [-110.0, -100.0]]
+    assert [one.mean for one in numbers.configurations] == [-80.0, -91.0, -105.0]
+    assert numbers.n_failed == 1
 
 
-def test_a_label_keeps_away_from_the_points() -> None:
-    place = study.free_place(-10.0, np.array([[1.0, 9.0], [2.0, 8.0]]), (0.0, 0.0), (10.0, 10.0))
-    assert place is not None
-    assert place[0] > 8
+def test_without_repeats_there_is_a_point_per_trial() -> None:
+    swept = sweep(HERE, [record("a", [-100.0]), record("b", [-90.0])])
+    assert not study.has_repeats(swept)
+    assert study.configuration_points(swept) == study.points(swept)

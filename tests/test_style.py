@@ -2,12 +2,25 @@ import math
 from io import BytesIO
 
 import matplotlib
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from report.style import DPI, category_colours, log_ticks, new_figure, render, styled, wrapped
+from report.style import (
+    DPI,
+    category_colours,
+    fit_height,
+    log_ticks,
+    new_figure,
+    render,
+    shortened,
+    signed,
+    styled,
+    wrapped,
+)
 
 
 @pytest.mark.parametrize(
@@ -60,3 +73,39 @@ def test_drawing_leaves_matplotlibs_settings_as_they_were() -> None:
     render(new_figure("title", "about", 1.0))
     assert dict(matplotlib.rcParams) == before
     assert math.isclose(before["font.size"], matplotlib.rcParams["font.size"])
+
+
+def test_a_negative_number_has_a_true_minus_and_zero_none() -> None:
+    assert signed(-103.456) == "\N{MINUS SIGN}103.46"
+    assert signed(2.0, 0) == "2"
+    assert signed(-0.001) == "0.00"
+
+
+@given(st.text(max_size=20), st.integers(1, 20))
+def test_a_shortened_text_fits_and_says_that_it_is_shortened(text: str, n_characters: int) -> None:
+    short = shortened(text, n_characters)
+    assert len(short) <= n_characters
+    assert short == text or (short.endswith("…") and text.startswith(short[:-1]))
+
+
+def _figure_of(picture: np.ndarray, height: float) -> Figure:
+    figure = new_figure("title", "about", height, 4.0)
+    axes = figure.subplots()
+    axes.imshow(picture)
+    axes.set_xlabel("x")
+    return fit_height(figure)
+
+
+@pytest.mark.parametrize("shape", [(10, 40), (40, 40), (80, 40)])
+def test_a_figure_is_cut_to_its_images_whatever_height_it_was_made_with(shape: tuple[int, int]) -> None:
+    low, high = (_figure_of(np.zeros(shape), height) for height in (9.0, 12.0))
+    assert low.get_size_inches() == pytest.approx(high.get_size_inches(), abs=0.02)
+    low.draw_without_rendering()
+    box = low.axes[0].get_tightbbox()
+    assert box is not None
+    assert box.y0 == pytest.approx(0.05 * low.dpi, abs=2)
+    assert box.x0 > -1
+    picture = low.axes[0].get_window_extent()
+    assert picture.height / picture.width == pytest.approx(shape[0] / shape[1], rel=0.01)
+    about = low.texts[1].get_window_extent()
+    assert 0 < about.y0 - box.y1 < 0.2 * low.dpi  # right below the subtitle

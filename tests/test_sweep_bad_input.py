@@ -83,7 +83,7 @@ def assert_says_it_in_a_line(stderr: str) -> None:
     [
         ([], "give one of --space NAME, --resume NAME, --report NAME, --list-spaces"),
         (["--space", "quick", "--resume", "x"], "give one of --space NAME"),
-        (["--space", "quik"], "--space quik: no such space; did you mean 'quick'? allowed: beta_study, quick"),
+        (["--space", "quik"], "--space quik: no such space; did you mean 'quick'? allowed: architecture, beta_grid"),
         (["--space", "nowhere/space.yaml"], "--space nowhere/space.yaml: no such file"),
         (["--space", "."], "--space .: no such file"),
         (["--space", "quick", "--trials", "0"], "--trials: '0'; allowed: a whole number from 1"),

@@ -37,14 +37,16 @@ from sweeps import (
 import sweep
 from vae.checkpoint import load_model
 from vae.config import TrialConfig
-from vae.data import Images
 from vae.evaluate import evaluate
+from vae.images import Images
 from vae.matmul import prefer_onednn
 
 N_TRIALS, N_EPOCHS, N_BEST = 8, 8, 3
 STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
-SWEEP_FIGURES = ("rate_distortion", "optimisation_history", "parameter_importance", "slices")
-MODEL_FIGURES = ("reconstructions", "samples", "manifold", "latents", "kl_per_dimension", "learning_curves")
+SWEEP_FIGURES = ("rate_distortion", "optimisation_history", "parameter_importance", "slices", "sheet")
+SWEEP_FIGURES += ("bound_per_images_seen",)
+MODEL_FIGURES = ("reconstructions", "samples", "manifold", "traversals", "interpolations", "latents")
+MODEL_FIGURES += ("kl_per_dimension", "learning_curves")
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +75,9 @@ def test_the_leaderboard_has_one_row_per_trial_best_first_and_every_state(folder
 
 def test_the_leaderboard_has_a_column_per_hyperparameter_and_metric(folder: Path) -> None:
     hyperparameters = [name for name in TrialConfig.model_fields if name != "epochs"]
-    results = ["val_elbo", "best_epoch", "val_rate", "val_distortion", "epochs", "seconds", "checkpoint", "error"]
+    results = ["val_elbo", "best_epoch", "val_rate", "val_distortion"]
+    results += ["val_noisy_elbo", "val_noisy_rate", "val_noisy_distortion"]
+    results += ["epochs", "seconds", "checkpoint", "error"]
     assert list(leaderboard(folder)[0]) == ["rank", "trial_id", "state", *hyperparameters, *results]
 
 
@@ -230,6 +234,7 @@ def test_the_report_has_every_figure_as_an_image_with_something_on_it(folder: Pa
     expected = [f"{name}.png" for name in SWEEP_FIGURES]
     expected += [f"rank_{rank}/{name}.png" for rank in range(1, N_BEST + 1) for name in MODEL_FIGURES]
     found = sorted(str(path.relative_to(folder / "report")) for path in (folder / "report").rglob("*.png"))
+    found.remove("projector/sprite.png")
     assert found == sorted(expected)
     for path in found:
         image = Image.open(folder / "report" / path)
@@ -334,7 +339,8 @@ def test_the_report_of_one_trial_is_drawn_from_its_folder(folder: Path, tmp_path
     command = [sys.executable, "-m", "report", str(trial)]
     ended = _run(command, cwd=Path(sweep.__file__).parent)
     assert ended.code == 0, ended.told
-    assert sorted(path.stem for path in (trial / "figures").iterdir()) == sorted(MODEL_FIGURES)
+    assert sorted(path.stem for path in (trial / "figures").glob("*.png")) == sorted(MODEL_FIGURES)
+    assert (trial / "figures" / "samples.gif").is_file()
 
 
 def _run(command: list[str], cwd: Path) -> Ended:

@@ -27,8 +27,8 @@ from tuning.space import SearchSpace
 from tuning.space_rules import faults_of
 from tuning.storage import SweepStorage
 from vae.config import TrialConfig
-from vae.data import Images
 from vae.files import LocalFiles
+from vae.images import Images
 from vae.pack import Pack
 from vae.training import Training
 

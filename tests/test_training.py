@@ -13,10 +13,10 @@ from torch import Tensor
 from vae import training as training_module
 from vae.checkpoint import CHECKPOINT_FILE, MODEL_FILE, load_model, unpack_checkpoint, unpack_model
 from vae.config import TrialConfig
-from vae.data import Images
 from vae.errors import CheckpointError
-from vae.evaluate import mean_distortion_and_rate
 from vae.files import LocalFiles
+from vae.held_out import mean_distortion_and_rate
+from vae.images import Images
 from vae.metrics import EpochMetrics
 from vae.pack import Pack
 from vae.streams import evaluation_noise

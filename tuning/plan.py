@@ -15,6 +15,7 @@ from tuning.progress import duration
 from tuning.space import MOST_TRIALS, SearchSpace
 from vae import data
 from vae.config import TrialConfig
+from vae.images import DatasetSpec
 
 BYTES_PER_PARAMETER = 16  # float32 of model.safetensors, and of weights and both moments in checkpoint.safetensors
 TIMED_STEPS = 40
@@ -32,7 +33,7 @@ class Plan:
     data_dir: Path
 
     @property
-    def spec(self) -> data.DatasetSpec:
+    def spec(self) -> DatasetSpec:
         return data.spec(self.dataset, self.data_dir)
 
     @property

@@ -19,8 +19,9 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
+from tuning.dimensions import Categorical, FloatRange, IntRange
 from tuning.records import Configuration, TrialRecord, grouped
-from tuning.space import Categorical, FloatRange, IntRange, SearchSpace
+from tuning.space import SearchSpace
 from vae.metrics import EpochMetrics
 
 STUDY_FILE = "study.journal"

@@ -7,10 +7,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, Field, WithJsonSchema, create_model
 from pydantic_core import PydanticCustomError
 
-from tuning.dimensions import AnyDimension, Dimension, Strict, holds
-from tuning.dimensions import Categorical as Categorical  # the `as` lets them be imported from here
-from tuning.dimensions import FloatRange as FloatRange
-from tuning.dimensions import IntRange as IntRange
+from tuning.dimensions import AnyDimension, Categorical, Dimension, Strict, holds
 from tuning.grid_points import grid_points, grid_size
 from vae.config import Mode, TrialConfig
 from vae.data import AUTO, NAMES, canonical, is_folder

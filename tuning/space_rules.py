@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from tuning.baseline_rules import baseline_faults
 from tuning.dimension_rules import dimension_faults
-from tuning.space import MOST_TRIALS, FloatRange, SearchSpace
+from tuning.dimensions import FloatRange
+from tuning.space import MOST_TRIALS, SearchSpace
 from tuning.space_fault import Fault
 from vae.data import fault_of
 from vae.metrics import has_rate

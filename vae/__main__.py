@@ -15,9 +15,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor
 
 from vae.config import TrialConfig
-from vae.data import SplitName, load, resolve, short_name, spec
+from vae.data import load, resolve, short_name, spec
 from vae.errors import CheckpointError, UserError
 from vae.files import LocalFiles
+from vae.images import SplitName
 from vae.matmul import prefer_fast_products
 from vae.metrics import EpochMetrics, best
 from vae.options import Options, parse

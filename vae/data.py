@@ -11,9 +11,7 @@ from vae.errors import DataError, MissingDataError
 from vae.freyface import FREYFACE
 from vae.idx_files import FASHION, MNIST
 from vae.image_folder import folder_spec
-from vae.images import DatasetSpec as DatasetSpec
-from vae.images import Images as Images  # the `as` lets them be imported from here
-from vae.images import SplitName as SplitName
+from vae.images import DatasetSpec, Images, SplitName
 
 AUTO = "auto"
 DATASETS: dict[str, DatasetSpec] = {"digits": DIGITS, "mnist": MNIST, "fashion": FASHION, "freyface": FREYFACE}

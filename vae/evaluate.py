@@ -21,11 +21,9 @@ from vae.countdown import countdown
 from vae.data import load, short_name, spec
 from vae.errors import CheckpointError, UserError
 from vae.evaluate_options import MOST_REFERENCES, EvaluateOptions, parse
-from vae.evaluation import Evaluation as Evaluation  # the `as` lets them be imported from here
-from vae.evaluation import ImportanceWeighted, NeighbourAccuracy, table
+from vae.evaluation import Evaluation, ImportanceWeighted, NeighbourAccuracy, table
 from vae.files import LocalFiles
-from vae.held_out import evaluation_inputs as evaluation_inputs
-from vae.held_out import mean_distortion_and_rate as mean_distortion_and_rate
+from vae.held_out import evaluation_inputs, mean_distortion_and_rate
 from vae.images import Images, SplitName
 from vae.latent_statistics import active_units, mutual_information, neighbour_accuracy
 from vae.matmul import prefer_onednn

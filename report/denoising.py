@@ -1,0 +1,53 @@
+"""What noise on the input costs: clean and corrupted inputs by kind and strength of the noise, as plain numbers."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tuning.records import SweepRecord, TrialRecord, ranked
+
+
+@dataclass(frozen=True)
+class NoiseCurve:
+    """The best trial of each strength of one kind of noise, weakest first; nats per image, each [n].
+
+    clean, corrupted: of the model's inputs on validation; the target is clean in both.
+    """
+
+    noise: str
+    factors: np.ndarray
+    clean: np.ndarray
+    corrupted: np.ndarray
+
+
+@dataclass(frozen=True)
+class NoiseCurves:
+    """`is_elbo`: the curves are of the ELBO; of the distortion where a trial has no ELBO."""
+
+    curves: list[NoiseCurve]
+    is_elbo: bool
+
+
+def noise_curves(sweep: SweepRecord) -> NoiseCurves:
+    """No curve in a sweep without input noise."""
+    shown = [record for record in ranked(sweep.trials) if record.state != "failed" and _has_noise(record)]
+    is_elbo = all(record.val_elbo is not None for record in shown)
+    kinds = sorted({record.config.input_noise for record in shown})
+    of_kind = {kind: [record for record in shown if record.config.input_noise == kind] for kind in kinds}
+    return NoiseCurves([_curve(kind, records, is_elbo) for kind, records in of_kind.items()], is_elbo)
+
+
+def _has_noise(record: TrialRecord) -> bool:
+    return record.best is not None and record.best.val_noisy_distortion is not None
+
+
+def _curve(noise: str, records: list[TrialRecord], is_elbo: bool) -> NoiseCurve:
+    best: dict[float, TrialRecord] = {}
+    for record in records:  # best first
+        best.setdefault(record.config.noise_factor, record)
+    factors, term = sorted(best), "elbo" if is_elbo else "distortion"
+    clean, corrupted = (
+        np.array([getattr(best[factor].best, f"{prefix}_{term}") for factor in factors])
+        for prefix in ("val", "val_noisy")
+    )
+    return NoiseCurve(noise, np.array(factors), clean, corrupted)

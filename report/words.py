@@ -1,0 +1,36 @@
+"""Hyperparameters and metrics in the words of a figure: "latent size 5", "validation ELBO (nats per image)"."""
+
+from collections.abc import Iterable
+from typing import Any
+
+BETA = "\N{GREEK SMALL LETTER BETA}"
+
+
+def name_of(hyperparameter: str) -> str:
+    """latent_size -> 'latent size'."""
+    return BETA if hyperparameter == "beta" else hyperparameter.replace("_", " ")
+
+
+def words(choice: str) -> str:
+    """decoder_only -> 'decoder only'."""
+    return choice.replace("salt_pepper", "salt and pepper").replace("_", " ")
+
+
+def named(hyperparameter: str, value: Any) -> str:
+    """'latent size 5', 'beta 0.314', 'autoencoder'; a choice that says nothing alone is named too: 'noise none'."""
+    if isinstance(value, str):
+        return f"{name_of(hyperparameter)} none" if value == "none" else words(value)
+    if isinstance(value, float):
+        return f"{name_of(hyperparameter)} {value:.3g}"
+    return f"{name_of(hyperparameter)} {value}"
+
+
+def filled(parts: Iterable[str], n_characters: int) -> str:
+    """Parts joined by ', ', a line broken between two of them where it would become too long."""
+    lines: list[str] = []
+    for part in parts:
+        if lines and len(lines[-1]) + 2 + len(part) <= n_characters:
+            lines[-1] += f", {part}"
+        else:
+            lines.append(part)
+    return "\n".join(lines)
