@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from report.animation import draw_animations
+from report.events import write_images
 from report.figures import checkpoint_figures
 from report.options import ANIMATIONS, PROJECTOR, Options, parse
 from report.projector import write_projector
@@ -31,14 +32,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def draw(options: Options) -> Iterator[Path]:
-    """Every figure of the model in a folder, on the validation split, as it is written. Raises UserError."""
+    """Every figure of the model in a folder, on the validation split, as it is written; then TensorBoard's events of
+    them. Raises UserError."""
     subject = read_subject(options.folder, options.data_dir)
     if faults := options.figures.faults_of(subject):
         raise UserError("\n".join(faults))
+    images: dict[str, bytes] = {}
     for name, figure in checkpoint_figures(subject, options.figures, options.only):
-        yield _write(options.out, f"{name}.png", render(figure))
-    if options.wants(ANIMATIONS):
-        yield from draw_animations(options.folder, options.out)
+        images[name] = render(figure)
+        yield _write(options.out, f"{name}.png", images[name])
+    for path in draw_animations(options.folder, options.out) if options.wants(ANIMATIONS) else ():
+        images[f"{path.stem}_over_training"] = path.read_bytes()
+        yield path
+    yield write_images(options.out, images)
     if options.wants(PROJECTOR):
         yield from write_projector(subject, options.out)
 

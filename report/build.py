@@ -6,7 +6,7 @@ from pathlib import Path
 from report.animation import animations
 from report.best import BestModel, export_best
 from report.checkpoints import HeldOut, Look
-from report.events import EventFile
+from report.events import write_images
 from report.figures import checkpoint_figures
 from report.projector import write_projector
 from report.sheet import sheet
@@ -17,7 +17,7 @@ from report.summary import NO_MODEL, summary
 from report.swap import rebuilt
 from report.views import Subject
 from tuning.records import SweepRecord
-from vae.errors import CheckpointError, UserError
+from vae.errors import CheckpointError
 from vae.files import LocalFiles
 from vae.snapshots import SNAPSHOTS_FILE
 
@@ -44,7 +44,7 @@ def build_report(sweep: SweepRecord, data_dir: Path, top_k: int, say: Say) -> Pa
             images[tag] = content
         _write_projector(subjects, folder)
         (folder / "summary.md").write_text(text, encoding="utf-8")
-    _write_events(sweep.folder / "report", images, text)
+    write_images(sweep.folder / "report", images, text)  # not beside: TensorBoard would take that for a run of its own
     return sweep.folder / "report"
 
 
@@ -77,14 +77,3 @@ def _write_projector(subjects: list[Subject], folder: Path) -> None:
     for subject in subjects:
         if write_projector(subject, folder):
             return
-
-
-def _write_events(folder: Path, images: dict[str, bytes], text: str) -> None:
-    """Into the finished folder, because TensorBoard would take the one beside it for a run of its own."""
-    try:
-        with EventFile(folder) as file:
-            file.text("summary", text)
-            for tag, content in images.items():
-                file.image(tag, content, step=0)
-    except OSError as error:
-        raise UserError(f"{folder}: cannot write TensorBoard's events ({error.strerror or error})") from error

@@ -22,6 +22,8 @@ from tensorboard.compat.proto import event_pb2, summary_pb2, tensor_pb2, tensor_
 from tensorboard.plugins.text import metadata as text_metadata
 from tensorboard.summary.writer.record_writer import RecordWriter
 
+from vae.errors import UserError
+
 _serial = itertools.count()
 
 
@@ -32,7 +34,8 @@ class EventFile:
         folder.mkdir(parents=True, exist_ok=True)
         # TensorBoard wants "tfevents" in the name and reads a folder's files in the order of their names.
         name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.{next(_serial):06d}"
-        self._file = (folder / name).open("xb")
+        self.path = folder / name
+        self._file = self.path.open("xb")
         self._records = RecordWriter(self._file)
         self._write(event_pb2.Event(wall_time=time.time(), file_version="brain.Event:2"))
 
@@ -81,6 +84,24 @@ class EventFile:
     def _write(self, event: event_pb2.Event) -> None:
         self._records.write(event.SerializeToString())
         self._file.flush()
+
+
+def write_images(folder: Path, images: Mapping[str, bytes], text: str = "") -> Path:
+    """One event file with the images (PNG or GIF, by tag) and a summary, in place of those that the folder has.
+
+    Raises UserError where it cannot be written.
+    """
+    try:
+        for old in folder.glob("*tfevents*"):  # of two files TensorBoard would show both
+            old.unlink()
+        with EventFile(folder) as file:
+            if text:
+                file.text("summary", text)
+            for tag, content in images.items():
+                file.image(tag, content, step=0)
+            return file.path
+    except OSError as error:
+        raise UserError(f"{folder}: cannot write TensorBoard's events ({error.strerror or error})") from error
 
 
 def _size(encoded: bytes) -> tuple[int, int]:

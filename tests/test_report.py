@@ -183,6 +183,17 @@ def test_the_command_draws_where_it_is_told(built: SweepRecord, tmp_path: Path) 
     assert not (built.folder / "best/1/figures").exists()
 
 
+def test_the_command_leaves_its_figures_as_tensorboards_images_too_in_one_event_file(
+    built: SweepRecord, tmp_path: Path
+) -> None:
+    for only in ([], ["--only", "samples,manifold"]):
+        assert _main(built.folder / "best/1", "--out", tmp_path, *only) == 0
+        (events,) = tmp_path.glob("*tfevents*")
+        values = {value.tag: value for event in read_events(tmp_path) for value in event.summary.value}
+        assert {tag for tag in values if "over_training" not in tag} == ({"samples", "manifold"} if only else FIGURES)
+        assert values["samples"].image.encoded_image_string == (tmp_path / "samples.png").read_bytes(), events
+
+
 def test_the_command_runs_as_a_module(built: SweepRecord, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "report", str(tmp_path / "nothing")]
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
