@@ -242,6 +242,21 @@ def test_a_byte_changed_anywhere_in_the_description_is_refused_or_read_as_valid(
 
 
 @each_reader
+@given(data=st.data())
+def test_a_bit_changed_anywhere_in_the_numbers_is_refused(kind: str, data: st.DataObject) -> None:
+    content = bytearray(READERS[kind][1])
+    start = 8 + int.from_bytes(content[:8], "little")
+    content[data.draw(st.integers(start, len(content) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    assert "CRC-32" in refused(kind, bytes(content))
+
+
+@each_reader
+def test_a_file_of_before_there_was_a_checksum_is_read(kind: str) -> None:
+    reader, content = READERS[kind]
+    reader(rewritten(content, crc32=None), "there")
+
+
+@each_reader
 def test_another_format_version_is_refused_with_both_versions_named(kind: str) -> None:
     message = refused(kind, rewritten(READERS[kind][1], format="vae-sweep/999"))
     assert "'vae-sweep/999'" in message

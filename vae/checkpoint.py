@@ -6,6 +6,7 @@ so either can be read alone. safetensors holds tensors and text only; nothing is
 
 import json
 import struct
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,7 @@ class Description:
 
 def pack_model(weights: dict[str, Tensor], description: Description) -> bytes:
     """The content of model.safetensors."""
-    return safetensors.torch.save(weights, description.as_metadata())
+    return _packed(weights, description.as_metadata())
 
 
 def unpack_model(content: bytes, where: str) -> tuple[Vae, Description]:
@@ -74,6 +75,7 @@ def unpack_model(content: bytes, where: str) -> tuple[Vae, Description]:
     description = _describe(content, where)
     tensors = _tensors(content, where)
     _check_shapes(tensors, description, where)
+    _check_numbers(tensors, content, where)
     height, width = description.image_shape
     model = Vae(height * width, description.config)
     model.load_state_dict(tensors)
@@ -84,18 +86,20 @@ def pack_checkpoint(state: TrialState, description: Description) -> bytes:
     """The content of checkpoint.safetensors."""
     groups = {"weights": state.weights, "exp_avg": state.adam.exp_avg, "exp_avg_sq": state.adam.exp_avg_sq}
     tensors = {f"{group}/{name}": tensor for group, named in groups.items() for name, tensor in named.items()}
-    return safetensors.torch.save(tensors, {**description.as_metadata(), "adam_step": str(state.adam.step)})
+    return _packed(tensors, {**description.as_metadata(), "adam_step": str(state.adam.step)})
 
 
 def unpack_checkpoint(content: bytes, where: str) -> tuple[TrialState, Description]:
     """The inverse of pack_checkpoint. Raises CheckpointError."""
     description = _describe(content, where)
     groups: dict[str, dict[str, Tensor]] = {"weights": {}, "exp_avg": {}, "exp_avg_sq": {}}
-    for key, tensor in _tensors(content, where).items():
+    every = _tensors(content, where)
+    for key, tensor in every.items():
         group, _, name = key.partition("/")
         groups.setdefault(group, {})[name] = tensor
     for tensors in groups.values():
         _check_shapes(tensors, description, where)
+    _check_numbers(every, content, where)
     step = _metadata(content, where).get("adam_step", "")
     if not step.isdecimal():
         raise CheckpointError(f"{where}: no Adam step count; it is not a checkpoint to train on from")
@@ -110,6 +114,18 @@ def load_model(folder: Path) -> tuple[Vae, Description]:
     if content is None:
         raise CheckpointError(f"{path}: no such file; expected a folder that holds {MODEL_FILE}")
     return unpack_model(content, str(path))
+
+
+def _packed(tensors: dict[str, Tensor], metadata: dict[str, str]) -> bytes:
+    return safetensors.torch.save(tensors, {**metadata, "crc32": _checksum(tensors)})
+
+
+def _checksum(tensors: dict[str, Tensor]) -> str:
+    """CRC-32 of every number: a changed bit of a weight would be a wrong number that nothing else notices."""
+    crc = 0
+    for name in sorted(tensors):
+        crc = zlib.crc32(tensors[name].contiguous().view(torch.uint8).numpy().tobytes(), crc)
+    return f"{crc:08x}"
 
 
 def _metadata(content: bytes, where: str) -> dict[str, str]:
@@ -158,6 +174,12 @@ def _tensors(content: bytes, where: str) -> dict[str, Tensor]:
     except (safetensors.SafetensorError, KeyError, ValueError, RuntimeError) as error:  # KeyError: an unknown dtype
         raise CheckpointError(f"{where}: truncated or damaged ({error})") from None
     return tensors
+
+
+def _check_numbers(tensors: dict[str, Tensor], content: bytes, where: str) -> None:
+    expected = _metadata(content, where).get("crc32")
+    if expected is not None and _checksum(tensors) != expected:  # None: written before there was one
+        raise CheckpointError(f"{where}: damaged: its numbers are not those that were written (CRC-32)")
 
 
 def _check_shapes(tensors: dict[str, Tensor], description: Description, where: str) -> None:
