@@ -13,6 +13,8 @@ from tuning.records import Configuration, State, SweepRecord, TrialRecord, group
 FAR = 10.0  # times the median's distance from the best: what lies further would flatten all the rest
 STATES: tuple[State, ...] = ("failed", "running", "pruned", "complete")  # of several trials the first of these counts
 
+FEW = 5  # values that are shown side by side, as choices are
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -123,7 +125,8 @@ def history(sweep: SweepRecord) -> History:
 
 @dataclass(frozen=True)
 class Slice:
-    """One searched hyperparameter against the score. choices: of a categorical one, in the space's order.
+    """One searched hyperparameter against the score. choices: of a categorical one, in the space's order, and of a
+    whole number that can have but a FEW values.
 
     n_without: the points that do not have it, because it applies under a condition only.
     """
@@ -154,8 +157,16 @@ def slices(sweep: SweepRecord) -> Slices:
 
 def _slice(name: str, dimension: dict[str, Any], every: Sequence[Point]) -> Slice:
     having = [point for point in every if name in point.params]
-    choices = list(dimension["choices"]) if dimension["type"] == "categorical" else None
-    return Slice(name, having, bool(dimension.get("log")), choices, len(every) - len(having))
+    return Slice(name, having, bool(dimension.get("log")), _choices(dimension), len(every) - len(having))
+
+
+def _choices(dimension: dict[str, Any]) -> list[Any] | None:
+    if dimension["type"] == "categorical":
+        return list(dimension["choices"])
+    if dimension["type"] != "int" or dimension.get("log"):
+        return None
+    values = range(dimension["low"], dimension["high"] + 1, dimension.get("step") or 1)
+    return list(values) if len(values) <= FEW else None
 
 
 @dataclass(frozen=True)

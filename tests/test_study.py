@@ -74,6 +74,18 @@ def test_there_is_a_slice_for_each_searched_hyperparameter() -> None:
     assert [point.name for point in latent.points] == ["a"]
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "step", "expected"),
+    [(1, 3, 1, [1, 2, 3]), (64, 320, 64, [64, 128, 192, 256, 320]), (1, 6, 1, None), (2, 2, 1, [2])],
+)
+def test_a_whole_number_of_few_values_is_shown_as_choices(
+    low: int, high: int, step: int, expected: list[int] | None
+) -> None:
+    search = {"latent_size": {"type": "int", "low": low, "high": high, "step": step}}
+    (one,) = study.slices(sweep(HERE, [trial("a", {"latent_size": low}, -100.0)], search)).slices
+    assert one.choices == expected
+
+
 def test_a_trial_that_lacks_a_conditional_hyperparameter_is_left_out_of_its_slice_and_counted() -> None:
     trials = [trial("a", {"noise": "none"}), trial("b", {"noise": "gaussian", "noise_factor": 0.5})]
     search = {"noise": choices("none", "gaussian"), "noise_factor": choices(0.25, 0.5, when={"noise": "gaussian"})}
