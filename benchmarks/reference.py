@@ -69,7 +69,9 @@ def gate(images: Images) -> Iterator[Row]:
     published = {1: ("122 to 132", DESIGN), 7: ("106.66", PYTORCH), 10: ("103.5 to 107.5", DESIGN)}
     for epoch, model in trained(images, GATE, published):
         elbo = evaluation(model, images).elbo
-        yield Row(f"grey MNIST, test -ELBO after {epoch} epochs", f"{-_known(elbo):.2f}", *published[epoch])
+        yield Row(
+            f"grey MNIST, test -ELBO after {epoch} epoch{'s' * (epoch > 1)}", f"{-_known(elbo):.2f}", *published[epoch]
+        )
 
 
 def binarised(images: Images) -> Iterator[Row]:
