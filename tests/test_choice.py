@@ -34,9 +34,11 @@ def test_without_a_wish_each_class_has_as_many_columns_as_fit_into_ten(n_classes
 
 
 @pytest.mark.parametrize("labels", [np.zeros(40, int), np.arange(40)])
-def test_without_classes_or_with_many_the_first_images_are_taken(labels: np.ndarray) -> None:
+def test_without_classes_or_with_many_the_images_are_spread_over_the_whole_split(labels: np.ndarray) -> None:
     places, n_columns = choice.grid(labels)
-    assert (places.tolist(), n_columns) == (list(range(30)), 10)
+    gaps = np.diff(places)
+    assert (places[0], places[-1], len(places), n_columns) == (0, 39, 30, 10)
+    assert set(gaps.tolist()) == {1, 2}  # 39 / 29 apart
 
 
 @given(LABELS, st.none() | st.integers(1, 12), st.integers(1, 5))

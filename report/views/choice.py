@@ -10,13 +10,14 @@ def grid(labels: np.ndarray, n_columns: int | None = None, n_rows: int = ROWS) -
     """Places [rows * columns], row by row, and the number of columns; as many rows as there are images for.
 
     With 2 to 10 classes a column holds images of one class, the classes from left to right: without a wish for
-    the columns as many for each class as fit into 10. Otherwise the first images of the split.
+    the columns as many for each class as fit into 10. Otherwise images spread evenly over the split, because the
+    neighbours may be frames of one film.
     """
     classes = np.unique(labels)
     if not 1 < len(classes) <= MAX_CLASSES:
         n_columns = min(n_columns or COLUMNS, len(labels))
         n_rows = min(n_rows, len(labels) // n_columns)
-        return np.arange(n_rows * n_columns), n_columns
+        return evenly(len(labels), n_rows * n_columns), n_columns
     n_columns = n_columns or len(classes) * (COLUMNS // len(classes))
     class_of_column = np.arange(n_columns) * len(classes) // n_columns
     columns_of_class = np.bincount(class_of_column, minlength=len(classes))
