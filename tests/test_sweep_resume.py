@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -320,9 +321,11 @@ def test_a_second_driver_on_a_sweep_is_refused_in_one_line_and_the_first_goes_on
         assert len(set(events(folder, "started"))) == len(events(folder, "started"))
 
 
-def test_ctrl_c_before_the_first_trial_leaves_nothing_behind(tmp_path: Path) -> None:
+@pytest.mark.parametrize("later", [0.0, 0.2, 0.7])
+def test_ctrl_c_at_any_moment_before_the_first_trial_leaves_nothing_behind(tmp_path: Path, later: float) -> None:
     with start(*NEW, cwd=tmp_path) as process:
         process.until(lambda: "Starting Ray" in process.stdout(), "start")
+        time.sleep(later)  # into Ray's start, where an interrupt was once swallowed and the sweep hung
         process.press_ctrl_c()
         ended = process.wait()
     assert ended.code == 130, ended.told

@@ -2,11 +2,14 @@
 
 import logging
 import os
+import signal
 import socket
+import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import ray
@@ -41,11 +44,36 @@ def connected(request: Request) -> Iterator[Cluster]:
     os.environ.update(SETTINGS)
     if not request.verbose:
         logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # failures are shown by the live view and kept
-    _start(request)
     try:
+        with _interrupt_held_back():
+            _start(request)
         yield _measure(request)
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _interrupt_held_back() -> Iterator[None]:
+    """The first Ctrl-C stops the sweep when the block ends; a second one at once.
+
+    In the middle of Ray's start it was seen to be swallowed, and to leave a lock of `logging` held for ever.
+    """
+    came = False
+
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        nonlocal came
+        if came:
+            raise KeyboardInterrupt
+        came = True
+        print("Stopping once Ray has started; Ctrl-C again stops at once.", file=sys.stderr)
+
+    before = signal.signal(signal.SIGINT, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if came:
+        raise KeyboardInterrupt
 
 
 def _start(request: Request) -> None:
