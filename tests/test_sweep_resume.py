@@ -131,13 +131,13 @@ def test_a_sweep_with_early_stopping_whose_driver_is_killed_has_every_trial_end_
 
 
 def _assert_the_study_knows(folder: Path) -> None:
-    """What a killed sweep leaves opens in Optuna as it stands. The ledger is written first, so the study may lack
-    the trial that was being finished just then."""
-    finished = {int(trial) for trial in events(folder, "finished")}
+    """What a killed sweep leaves opens in Optuna as it stands. The ledger is written first: of the last trial in it
+    alone the study may not know yet that it has finished."""
+    finished = [int(trial) for trial in events(folder, "finished")]
     states = {trial.number: trial.state for trial in load_study(folder).trials}
     complete = {number for number, state in states.items() if state == TrialState.COMPLETE}
-    assert complete <= finished
-    assert len(finished - complete) <= 1
+    assert complete in (set(finished), set(finished[:-1]))
+    assert all(states[number] in (TrialState.COMPLETE, TrialState.RUNNING) for number in finished)
 
 
 @dataclass(frozen=True)
