@@ -20,7 +20,7 @@ lint: .venv/installed-dev
 	$(BIN)/mypy
 
 schema: .venv/installed
-	$(BIN)/python -m tuning.space > search_spaces/schema.json
+	$(BIN)/python -m tuning.space.model > search_spaces/schema.json
 
 .venv/bin/python:
 	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 or newer is needed, and there is no $(PYTHON) here; try make PYTHON=/path/to/python3.11" >&2; exit 2; }

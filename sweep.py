@@ -12,17 +12,19 @@ from pathlib import Path
 
 from rich.console import Console
 
-from report.tensorboard import SweepEvents
-from tuning import experiment, options, storage
-from tuning.best_table import best_table
-from tuning.cluster import check_memory, check_storage, connected
-from tuning.ledger import read_trials
-from tuning.manifest import read_plan, read_sweep, write_manifest
-from tuning.plan import Plan, estimate, extended, new_plan
-from tuning.progress import Progress
+from report.output.live_events import SweepEvents
+from tuning import options
+from tuning.cluster.connect import check_memory, check_storage, connected
 from tuning.records import TrialRecord, grouped
-from tuning.space_file import list_spaces, load_space
-from tuning.storage import SweepStorage
+from tuning.space.load import list_spaces, load_space
+from tuning.store import place as storage
+from tuning.store.ledger import read_trials
+from tuning.store.place import SweepStorage
+from tuning.sweep import run
+from tuning.sweep.manifest import read_plan, read_sweep, write_manifest
+from tuning.sweep.plan import Plan, estimate, extended, new_plan
+from tuning.view.best_table import best_table
+from tuning.view.progress import Progress
 from vae.errors import UserError
 
 CONSOLE = Console(width=None if sys.stdout.isatty() else 160)
@@ -92,7 +94,7 @@ def sweep(chosen: argparse.Namespace, plan: Plan, place: SweepStorage, past: Seq
         search, space = read_sweep(place.folder).search, plan.space
         events = stack.enter_context(closing(SweepEvents(place.folder, search, modes=space.modes)))
         with Progress(space.n_runs, cluster.slots, list(space.dimensions), past, space.metric) as progress:
-            records = experiment.run(plan, place, cluster, images, [events, progress], past, chosen.time_budget)
+            records = run.run(plan, place, cluster, images, [events, progress], past, chosen.time_budget)
     return finish(chosen, plan, place, records)
 
 

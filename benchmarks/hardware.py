@@ -7,7 +7,7 @@ from importlib.metadata import version
 
 import torch
 
-from tuning.manifest import cpu_name
+from tuning.sweep.manifest import cpu_name
 
 
 def describe(packages: tuple[str, ...] = ("torch", "ray", "optuna")) -> list[str]:

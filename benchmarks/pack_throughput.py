@@ -22,11 +22,11 @@ from torch import Tensor
 
 from benchmarks import plain_ray_tune
 from benchmarks.hardware import describe
-from vae import data
+from vae.backend.products import prefer_fast_products
 from vae.config import TrialConfig
-from vae.matmul import prefer_fast_products
-from vae.pack import Pack
-from vae.shape import ShapeClass
+from vae.datasets import registry
+from vae.model.shape_class import ShapeClass
+from vae.training.pack import Pack
 
 CONFIG = TrialConfig(latent_size=20, hidden_units=400)
 N_TRAIN, N_PIXELS = 55_000, 784
@@ -81,7 +81,7 @@ def bandwidth(device: str) -> float:
 
 
 def splits(data_dir: Path, n_train: int) -> tuple[Tensor, Tensor]:
-    pixels = [torch.from_numpy(data.load("mnist", data_dir, split).pixels) for split in ("train", "validation")]
+    pixels = [torch.from_numpy(registry.load("mnist", data_dir, split).pixels) for split in ("train", "validation")]
     return pixels[0][:n_train], pixels[1][: n_train // 11]  # 5,000 images to 55,000
 
 
@@ -167,7 +167,7 @@ def rows(chosen: argparse.Namespace, device: str) -> Iterator[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data-dir", type=Path, default=data.default_data_dir())
+    parser.add_argument("--data-dir", type=Path, default=registry.default_data_dir())
     parser.add_argument("--slots", type=int, nargs="+", default=[1, 8, 32, 64])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--cpu-images", type=int, default=5_500, help="of 55,000, for packs on a CPU; times are scaled")

@@ -20,17 +20,17 @@ import torch
 from torch import Tensor
 
 from benchmarks.hardware import describe
-from vae.bound import importance_weighted_bound
-from vae.checkpoint import TrialState
+from vae.backend.products import prefer_fast_products
 from vae.config import TrialConfig
-from vae.data import default_data_dir, load
-from vae.evaluate import evaluate
-from vae.evaluation import Evaluation
-from vae.held_out import evaluation_inputs
-from vae.images import SplitName
-from vae.matmul import prefer_fast_products
-from vae.model import Vae
-from vae.pack import Pack
+from vae.datasets.registry import default_data_dir, load
+from vae.datasets.types import SplitName
+from vae.evaluate.evaluate import evaluate
+from vae.evaluate.importance import importance_weighted_bound
+from vae.evaluate.result import Evaluation
+from vae.model.elbo import evaluation_inputs
+from vae.model.network import Vae
+from vae.storage.checkpoint import TrialState
+from vae.training.pack import Pack
 
 GATE = TrialConfig(latent_size=20, hidden_units=400, learning_rate=1e-3, batch_size=128, epochs=10)
 BURDA = TrialConfig(

@@ -25,8 +25,8 @@ import torch
 import yaml
 
 from benchmarks.hardware import describe
-from tuning.ledger import read_trials
-from vae.data import default_data_dir
+from tuning.store.ledger import read_trials
+from vae.datasets.registry import default_data_dir
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 HIDDEN_UNITS = 400

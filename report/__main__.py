@@ -5,19 +5,19 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from report.animation import draw_animations
-from report.events import write_images
-from report.figures import checkpoint_figures
+from report.drawing.checkpoint.figures import checkpoint_figures
+from report.drawing.style import render
+from report.models.subject import Subject
 from report.options import ANIMATIONS, PROJECTOR, Options, parse
-from report.projector import write_projector
-from report.style import render
-from report.views import Subject
-from vae.checkpoint import Description, load_model
-from vae.data import spec
+from report.output.event_files import write_images
+from report.output.gif import draw_animations
+from report.output.projector import write_projector
+from vae.datasets.registry import spec
 from vae.errors import CheckpointError, UserError
 from vae.files import LocalFiles
-from vae.metrics import EpochMetrics
-from vae.model_images import images_of
+from vae.model.metrics import EpochMetrics
+from vae.storage.checkpoint import Description, load_model
+from vae.storage.model_images import images_of
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -3,23 +3,23 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from report.animation import animations
-from report.best import BestModel, export_best
-from report.checkpoints import HeldOut, Look
-from report.events import write_images
-from report.figures import checkpoint_figures
-from report.projector import write_projector
-from report.sheet import sheet
-from report.sheet_figure import draw_sheet
-from report.study_figures import describe, sweep_figures
-from report.style import render
-from report.summary import NO_MODEL, summary
-from report.swap import rebuilt
-from report.views import Subject
+from report.drawing.checkpoint.figures import checkpoint_figures
+from report.drawing.style import render
+from report.drawing.sweep.scores import describe, sweep_figures
+from report.drawing.sweep.sheet import draw_sheet
+from report.models.best import BestModel, export_best
+from report.models.checkpoints import HeldOut, Look
+from report.models.subject import Subject
+from report.numbers.sweep.sheet import sheet
+from report.output.event_files import write_images
+from report.output.folder_swap import rebuilt
+from report.output.gif import animations
+from report.output.projector import write_projector
+from report.output.summary import NO_MODEL, summary
 from tuning.records import SweepRecord
 from vae.errors import CheckpointError
 from vae.files import LocalFiles
-from vae.snapshots import SNAPSHOTS_FILE
+from vae.storage.snapshots import SNAPSHOTS_FILE
 
 Say = Callable[[str], None]
 

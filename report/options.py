@@ -9,11 +9,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from report.figures import FIGURES, FigureOptions, flag
-from vae.command_line import Parser
-from vae.data import default_data_dir
+from report.drawing.checkpoint.figures import FIGURES
+from report.drawing.checkpoint.options import FigureOptions, flag
+from vae.cli.arguments import allowed
+from vae.cli.command_line import Parser
+from vae.datasets.registry import default_data_dir
 from vae.errors import UserError
-from vae.options import allowed
 
 ANIMATIONS, PROJECTOR = "animations", "projector"
 NAMES = (*FIGURES, ANIMATIONS, PROJECTOR)  # what can be drawn

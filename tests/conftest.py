@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 from hypothesis import settings
-from idx_material import FILES, FOLDERS, write_numbered
-from sweeps import MIXED_SPACE, FinishedSweep, succeed
 
-from vae.data import default_data_dir, load
-from vae.images import Images
+from tests.material.idx_files import FILES, FOLDERS, write_numbered
+from tests.material.sweeps import MIXED_SPACE, FinishedSweep, succeed
+from vae.datasets.registry import default_data_dir, load
+from vae.datasets.types import Images
 
 settings.register_profile("project", deadline=None)  # the first example pays for imports
 settings.load_profile("project")

@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.material.paths import REPOSITORY
+
 PACKAGES = ("vae", "tuning", "report")
 OURS = (*PACKAGES, "sweep", "benchmarks")
 FOREIGN_TO_VAE = ("ray", "optuna", "yaml", "tensorboard")
@@ -30,11 +31,11 @@ class Import(NamedTuple):
 
 
 def files_of(*packages: str) -> list[Path]:
-    return [file for package in packages for file in sorted((ROOT / package).rglob("*.py"))]
+    return [file for package in packages for file in sorted((REPOSITORY / package).rglob("*.py"))]
 
 
 def all_files() -> list[Path]:
-    return [*files_of(*PACKAGES, "benchmarks"), ROOT / "sweep.py"]
+    return [*files_of(*PACKAGES, "benchmarks"), REPOSITORY / "sweep.py"]
 
 
 def imports_in(tree: ast.AST, file: str) -> Iterator[Import]:
@@ -47,7 +48,9 @@ def imports_in(tree: ast.AST, file: str) -> Iterator[Import]:
 
 
 def imports_of(*files: Path) -> list[Import]:
-    return [found for file in files for found in imports_in(ast.parse(file.read_text()), str(file.relative_to(ROOT)))]
+    return [
+        found for file in files for found in imports_in(ast.parse(file.read_text()), str(file.relative_to(REPOSITORY)))
+    ]
 
 
 def is_within(target: str, *allowed: str) -> bool:
@@ -91,12 +94,12 @@ def test_tuning_imports_vae_and_not_the_report() -> None:
 
 
 def test_sweep_imports_tuning_and_report_and_the_errors_it_prints() -> None:
-    assert strays([ROOT / "sweep.py"], ("tuning", "report", "vae.errors")) == []
-    assert {"tuning", "report"} <= {package_of(found) for found in imports_of(ROOT / "sweep.py")}
+    assert strays([REPOSITORY / "sweep.py"], ("tuning", "report", "vae.errors")) == []
+    assert {"tuning", "report"} <= {package_of(found) for found in imports_of(REPOSITORY / "sweep.py")}
 
 
 def test_sweep_reads_as_a_story_of_under_150_lines() -> None:
-    assert len((ROOT / "sweep.py").read_text().splitlines()) < 150
+    assert len((REPOSITORY / "sweep.py").read_text().splitlines()) < 150
 
 
 def test_every_import_is_absolute() -> None:
@@ -106,12 +109,13 @@ def test_every_import_is_absolute() -> None:
 def modules() -> dict[str, Path]:
     """Our modules by dotted name."""
     return {
-        ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): file for file in all_files()
+        ".".join(file.relative_to(REPOSITORY).with_suffix("").parts).removesuffix(".__init__"): file
+        for file in all_files()
     }
 
 
 def imported_modules(file: Path) -> set[str]:
-    """`from vae import objective` is of vae.objective; `from vae.data import load` of vae.data."""
+    """`from vae.model import objective` is of vae.model.objective; `from vae.datasets.registry import load` of registry."""
     known = modules()
     return {found.target if found.target in known else found.module for found in imports_of(file)} & known.keys()
 
@@ -119,9 +123,9 @@ def imported_modules(file: Path) -> set[str]:
 def test_no_import_inside_a_function_dodges_a_cycle() -> None:
     """With every import counted, wherever it stands, the modules still have an order. (CycleError is a ValueError.)"""
     graph = {name: imported_modules(file) - {name} for name, file in modules().items()}
-    assert {"vae.padding", "vae.streams"} <= graph["vae.pack"]
+    assert {"vae.model.padding", "vae.randomness.streams"} <= graph["vae.training.pack"]
     order = list(TopologicalSorter(graph).static_order())
-    assert order.index("vae.config") < order.index("vae.pack") < order.index("vae.training")
+    assert order.index("vae.config") < order.index("vae.training.pack") < order.index("vae.training.trial")
 
 
 def test_no_module_is_named_utils() -> None:
@@ -159,13 +163,15 @@ def test_the_reader_of_private_names_sees_every_form_of_them() -> None:
     assert private_reaches(ast.parse(text), "f") == ["f:2 vae.data._check", "f:4 data._x", "f:4 p._y"]
 
 
-@pytest.mark.parametrize("file", all_files(), ids=lambda file: str(file.relative_to(ROOT)))
+@pytest.mark.parametrize("file", all_files(), ids=lambda file: str(file.relative_to(REPOSITORY)))
 def test_no_module_reaches_into_anothers_private_names(file: Path) -> None:
     assert private_reaches(ast.parse(file.read_text()), file.name) == []
 
 
-@pytest.mark.parametrize("module", ["vae.config", "vae.errors", "vae.metrics", "vae.data", "tuning.records"])
+@pytest.mark.parametrize(
+    "module", ["vae.config", "vae.errors", "vae.model.metrics", "vae.datasets.registry", "tuning.records"]
+)
 def test_what_the_driver_reads_first_does_not_wait_for_torch(module: str) -> None:
     """torch takes seconds to import; `sweep.py --list-spaces` needs none of it."""
     check = f"import sys, {module}; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", check], cwd=ROOT, check=False).returncode == 0
+    assert subprocess.run([sys.executable, "-c", check], cwd=REPOSITORY, check=False).returncode == 0

@@ -3,15 +3,14 @@
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from annotated_types import Ge, Gt, Le, Lt
 
+from tests.material.paths import REPOSITORY
 from vae.config import HYPERPARAMETERS, TrialConfig
 
-ROOT = Path(__file__).resolve().parent.parent
-README = (ROOT / "README.md").read_text()
+README = (REPOSITORY / "README.md").read_text()
 
 
 def row(name: str) -> str:
@@ -34,7 +33,7 @@ def test_every_option_that_the_readme_shows_is_one() -> None:
         re.findall(r"(?<![\w-])--[a-z][a-z-]+", "\n".join(re.findall(r"(?m)^    python sweep\.py (.*)$", README)))
     )
     help_text = subprocess.run(
-        [sys.executable, "sweep.py", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "sweep.py", "--help"], cwd=REPOSITORY, capture_output=True, text=True, check=True
     ).stdout
     assert len(used) > 8
     assert used <= set(re.findall(r"--[a-z][a-z-]+", help_text))
@@ -42,7 +41,7 @@ def test_every_option_that_the_readme_shows_is_one() -> None:
 
 def test_every_file_that_the_layout_names_is_there() -> None:
     layout = README[README.index("    sweep.py    ") : README.index("`vae/` imports none")]
-    folders = [ROOT, *(ROOT / name for name in ("vae", "tuning", "report"))]
+    folders = [REPOSITORY, *(REPOSITORY / name for name in ("vae", "tuning", "report"))]
     names = set(re.findall(r"\w+\.py", layout))
     assert len(names) > 40
     assert [name for name in names if not any((folder / name).is_file() for folder in folders)] == []
@@ -50,6 +49,6 @@ def test_every_file_that_the_layout_names_is_there() -> None:
 
 def test_every_module_stands_in_the_layout() -> None:
     layout = README[README.index("    sweep.py    ") : README.index("`vae/` imports none")]
-    modules = [path for folder in ("vae", "tuning", "report") for path in (ROOT / folder).glob("*.py")]
+    modules = [path for folder in ("vae", "tuning", "report") for path in (REPOSITORY / folder).glob("*.py")]
     missing = [path.name for path in modules if path.name != "__init__.py" and path.name not in layout]
     assert missing == []

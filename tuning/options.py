@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NoReturn
 
+from tuning.cluster.allot import Request
 from tuning.errors import SpaceError
-from tuning.resources import Request
-from tuning.space_file import Overrides
-from tuning.storage import DEFAULT_STORAGE
-from vae.data import NAMES
+from tuning.space.overrides import Overrides
+from tuning.store.place import DEFAULT_STORAGE
+from vae.datasets.registry import NAMES
 
 UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 # What a sweep was started with stays as it is; these would change its numbers.

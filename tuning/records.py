@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from vae.config import TrialConfig
-from vae.metrics import EpochMetrics, best
+from vae.model.metrics import EpochMetrics, best
 
 State = Literal["running", "complete", "pruned", "failed"]
 
@@ -49,7 +49,7 @@ class TrialRecord:
 
     @property
     def best(self) -> EpochMetrics | None:
-        """The epoch that stands for the trial, see vae.metrics.best; None before the first finite one."""
+        """The epoch that stands for the trial, see vae.model.metrics.best; None before the first finite one."""
         return best(self.history, self.config.keep)
 
     @property
@@ -174,7 +174,7 @@ class Observer(Protocol):
     def started(self, record: TrialRecord) -> None: ...
 
     def epoch(self, record: TrialRecord, metrics: EpochMetrics, preview: Any) -> None:
-        """`record.history` already ends with `metrics`; `preview` is a vae.preview.Preview, or None."""
+        """`record.history` already ends with `metrics`; `preview` is a vae.storage.preview.Preview, or None."""
 
     def finished(self, record: TrialRecord) -> None:
         """`record.state` is final now."""

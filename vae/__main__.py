@@ -14,16 +14,16 @@ import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor
 
+from vae.backend.products import prefer_fast_products
+from vae.cli.arguments import Options, parse
 from vae.config import TrialConfig
-from vae.data import load, resolve, short_name, spec
+from vae.datasets.registry import load, resolve, short_name, spec
+from vae.datasets.types import SplitName
 from vae.errors import CheckpointError, UserError
 from vae.files import LocalFiles
-from vae.images import SplitName
-from vae.matmul import prefer_fast_products
-from vae.metrics import EpochMetrics, best
-from vae.options import Options, parse
-from vae.pack import Pack
-from vae.training import Training
+from vae.model.metrics import EpochMetrics, best
+from vae.training.pack import Pack
+from vae.training.trial import Training
 
 CONFIG_FILE = "config.json"
 METRICS_FILE = "metrics.jsonl"

@@ -1,0 +1,47 @@
+"""The lines below a figure's title: which model it is of."""
+
+from report.drawing.style import signed
+from vae.config import TrialConfig
+from vae.datasets.registry import short_name
+from vae.storage.checkpoint import Description
+
+DOT = " \N{MIDDLE DOT} "
+LIKELIHOODS = {"continuous_bernoulli": "continuous Bernoulli", "gaussian": "Gaussian"}
+
+
+def describe(description: Description) -> str:
+    """Which model it is, and below it how far it came."""
+    model = [short_name(description.dataset), *_architecture(description.config), *_objective(description.config)]
+    reached = [f"epoch {description.epoch}"]
+    if description.history:
+        last = description.history[-1]
+        name, value = ("distortion", last.val_distortion) if last.val_elbo is None else ("ELBO", last.val_elbo)
+        reached.append(f"validation {name} {signed(value)} nats")
+    return "\n".join(DOT.join(parts) for parts in (model, reached))
+
+
+def _architecture(config: TrialConfig) -> list[str]:
+    layers = f"{config.hidden_layers} \N{MULTIPLICATION SIGN} " if config.hidden_layers > 1 else ""
+    mode = {"vae": [], "autoencoder": ["autoencoder"], "decoder_only": ["decoder only"]}[config.mode]
+    size = [f"latent size {config.latent_size}", f"hidden units {layers}{config.hidden_units}", config.activation]
+    return mode + size + ([f"dropout {config.dropout:.3g}"] if config.dropout else [])
+
+
+def _objective(config: TrialConfig) -> list[str]:
+    """What is not as usual, and beside it the weight of the KL and the learning rate."""
+    parts = [f"\N{GREEK SMALL LETTER BETA} {config.beta:.4g}"] if config.mode == "vae" else []
+    if config.mode == "vae" and config.kl_warmup_epochs:
+        parts.append(f"KL warm-up {config.kl_warmup_epochs} epochs")
+    if config.mode == "vae" and config.free_bits:
+        parts.append(f"free bits {config.free_bits:.3g} nats")
+    if config.likelihood in LIKELIHOODS:
+        parts.append(f"{LIKELIHOODS[config.likelihood]} likelihood")
+    if config.binarize != "none":
+        parts.append({"stochastic": "binarised at random", "threshold": "binarised at one half"}[config.binarize])
+    if config.input_noise != "none":
+        parts.append(f"{_noise(config)} {config.noise_factor:.3g}")
+    return [*parts, f"learning rate {config.learning_rate:.3g}"]
+
+
+def _noise(config: TrialConfig) -> str:
+    return {"gaussian": "Gaussian noise", "salt_pepper": "salt and pepper noise"}[config.input_noise]

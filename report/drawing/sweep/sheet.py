@@ -1,0 +1,202 @@
+"""The compared models of a sweep side by side, drawn: a study in one picture."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Circle
+from matplotlib.ticker import MaxNLocator
+
+from report.drawing.style import MUTED, category_colours, message_figure, new_figure, signed, styled, without_axes
+from report.drawing.tiles import GAP as GAP_OF_SMALL
+from report.drawing.tiles import SMALL, tile
+from report.labels import filled
+from report.models.image_choice import MAX_CLASSES
+from report.numbers.checkpoint.latents import Latents
+from report.numbers.checkpoint.walks import Manifold
+from report.numbers.sweep.sheet import Sheet, SheetColumn
+from vae.model.metrics import EpochMetrics
+
+TITLE = "The compared models side by side"
+NO_MODEL = "No compared trial has left a model that can be read."
+WIDTH, GAP, LEFT, RIGHT = 1.75, 0.32, 1.35, 0.15  # inches: a column, between two, the names of the rows, the margin
+ROW_GAP, LINE, TICKS, LEGEND = 0.16, 0.15, 0.08, 0.4  # inches: between two rows, a line of text, below them all
+LEAST_WIDTH = 6.0  # inches, for title and legend above and below a column or two
+IMAGES_PER_ROW = 5
+CHARACTERS, MAX_LINES = 21, 3  # of a column's name in a line; of parts with a line each
+UNITS = "numbers: validation, nats per image"
+PRIOR_RADIUS = 2.0  # of 86 % of a 2-D standard normal: 1 - exp(-radius^2 / 2)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A view that every column may have. value: what is drawn, None where a model has no such view."""
+
+    name: str
+    height: float
+    value: Callable[[SheetColumn], Any]
+    draw: Callable[[Axes, Any], None]
+
+
+@styled
+def draw_sheet(sheet: Sheet, about: str) -> Figure:
+    """A column per model, a row per view; a dash where one model has no such view, no row where none has."""
+    columns = sheet.columns
+    if not columns:
+        return message_figure(TITLE, about, NO_MODEL)
+    rows = [row for row in _rows(columns[0]) if any(row.value(column) is not None for column in columns)]
+    names = _names(columns)
+    n_lines = max(len(name.splitlines()) for name in names)
+    header = LINE * (n_lines + max(len(_numbers(column.metrics).splitlines()) for column in columns)) + 0.12
+    handles = _class_handles(columns)
+    height = header + sum(row.height + ROW_GAP for row in rows) + (LEGEND if handles else TICKS)
+    width = max(LEFT + len(columns) * (WIDTH + GAP) - GAP + RIGHT, LEAST_WIDTH)
+    figure = new_figure(TITLE, about + _notes(sheet), height, width)
+    figure.set_layout_engine("none")  # the places are known
+    for number, (column, name) in enumerate(zip(columns, names, strict=True)):
+        left = LEFT + number * (WIDTH + GAP)
+        _draw_header(figure, left, height, name, column.metrics)
+        _draw_rows(figure, left, height - header, rows, column)
+    _draw_row_names(figure, height - header, rows)
+    if handles:
+        figure.legend(handles=handles, loc="lower center", ncols=len(handles), handletextpad=0.1, columnspacing=1.0)
+    return figure
+
+
+def _rows(column: SheetColumn) -> list[Row]:
+    n_images, height, width = column.inputs.shape
+    per_row = min(IMAGES_PER_ROW, n_images)
+    several, square = WIDTH * -(-n_images // per_row) * height / (per_row * width), WIDTH * height / width
+    return [
+        Row("input", several, lambda one: one.inputs, _draw_images),
+        Row("corrupted\ninput", several, lambda one: one.corrupted, _draw_images),
+        Row("reconstruction", several, lambda one: one.outputs, _draw_images),
+        Row("samples\nz ~ N(0, I)", square, lambda one: one.samples, _draw_images),
+        Row("manifold", square, lambda one: one.manifold, _draw_manifold),
+        Row("latents of\nheld-out images", WIDTH, _latents_and_prior, _draw_codes),
+    ]
+
+
+def _latents_and_prior(column: SheetColumn) -> tuple[Latents, bool] | None:
+    return None if column.latents is None else (column.latents, column.has_prior)
+
+
+def _names(columns: Sequence[SheetColumn]) -> list[str]:
+    """Each on one line where all fit; otherwise all are broken between their parts."""
+    if all(len(", ".join(column.parts)) <= CHARACTERS for column in columns):
+        return [", ".join(column.parts) for column in columns]
+    if max(len(column.parts) for column in columns) <= MAX_LINES:
+        return ["\n".join(column.parts) for column in columns]
+    return [filled(column.parts, CHARACTERS) for column in columns]
+
+
+def _notes(sheet: Sheet) -> str:
+    """What the columns do not say of themselves."""
+    columns, notes = sheet.columns, [UNITS]
+    if any(column.corrupted is not None for column in columns):
+        notes.append("reconstruction: of the corrupted input where there is one")
+    planes = [column for column in columns if column.manifold is not None]
+    if any(column.has_prior for column in planes):
+        notes.append("manifold: over the prior, evenly in its probability")
+    if any(not column.has_prior for column in planes):
+        notes.append("manifold of an autoencoder: over the range of its codes")
+    if any(column.latents is not None and column.has_prior for column in columns):
+        notes.append("dashed circle: holds 86 % of the prior")
+    lines = [sheet.rule] * bool(sheet.rule) + [" \N{MIDDLE DOT} ".join(notes)]
+    return "".join(f"\n{line}" for line in lines)
+
+
+def _draw_header(figure: Figure, left: float, top: float, name: str, metrics: EpochMetrics) -> None:
+    """The column's name, and its numbers on validation, in nats per image."""
+    width, height = figure.get_size_inches()
+    x, n_lines = (left + WIDTH / 2) / width, len(name.splitlines())
+    figure.text(x, top / height, name, ha="center", va="top", fontsize=9, fontweight="bold", linespacing=1.15)
+    below = (top - LINE * n_lines - 0.03) / height
+    figure.text(x, below, _numbers(metrics), ha="center", va="top", fontsize=7.5, color=MUTED, linespacing=1.25)
+
+
+def _numbers(metrics: EpochMetrics) -> str:
+    """'ELBO -104.21', below it what it is the sum of; of a model without a rate the distortion alone."""
+    if metrics.val_elbo is None or metrics.val_rate is None:
+        lines = [f"distortion {signed(metrics.val_distortion)}"]
+    else:
+        rate, distortion = signed(metrics.val_rate, 1), signed(metrics.val_distortion, 1)
+        lines = [f"ELBO {signed(metrics.val_elbo)}", f"rate {rate}, distortion {distortion}"]
+    if metrics.val_noisy_elbo is not None:
+        lines.append(f"ELBO, corrupted input {signed(metrics.val_noisy_elbo)}")
+    elif metrics.val_noisy_distortion is not None:
+        lines.append(f"corrupted input {signed(metrics.val_noisy_distortion)}")
+    return "\n".join(lines)
+
+
+def _draw_rows(figure: Figure, left: float, top: float, rows: Sequence[Row], column: SheetColumn) -> None:
+    width, height = figure.get_size_inches()
+    for row in rows:
+        top -= row.height + ROW_GAP
+        axes = figure.add_axes((left / width, (top + ROW_GAP) / height, WIDTH / width, row.height / height))
+        without_axes(axes)
+        value = row.value(column)
+        if value is None:
+            axes.text(0.5, 0.5, "\N{EM DASH}", ha="center", va="center", color=MUTED, transform=axes.transAxes)
+        else:
+            row.draw(axes, value)
+
+
+def _draw_row_names(figure: Figure, top: float, rows: Sequence[Row]) -> None:
+    width, height = figure.get_size_inches()
+    for row in rows:
+        middle = top - row.height / 2
+        figure.text((LEFT - GAP) / width, middle / height, row.name, ha="right", va="center", fontsize=8.5)
+        top -= row.height + ROW_GAP
+
+
+def _draw_images(axes: Axes, images: np.ndarray) -> None:
+    _show(axes, tile(images, min(IMAGES_PER_ROW, len(images))))
+
+
+def _draw_manifold(axes: Axes, manifold: Manifold) -> None:
+    n_columns, height, width = manifold.images.shape[1:]
+    gap = GAP_OF_SMALL if height <= SMALL else 0  # larger images end in a margin of their own
+    _show(axes, tile(manifold.images.reshape(-1, height, width), n_columns, gap))
+
+
+def _show(axes: Axes, picture: np.ndarray) -> None:
+    """Smoothed where a pixel of the picture is not a whole number of the figure's."""
+    axes.imshow(picture, vmin=0, vmax=255, aspect="auto", interpolation="antialiased")
+
+
+def _draw_codes(axes: Axes, value: tuple[Latents, bool]) -> None:
+    """The codes coloured by class, on equal axes; each model has its own range."""
+    latents, has_prior = value
+    classes = np.unique(latents.labels)
+    colours = np.array(category_colours(len(classes)))[np.searchsorted(classes, latents.labels)]
+    axes.scatter(latents.z[:, 0], latents.z[:, 1], s=3, c=colours, linewidths=0)
+    if has_prior:
+        axes.add_patch(Circle((0, 0), PRIOR_RADIUS, fill=False, ls="--", lw=0.8, color=MUTED))
+    axes.set_aspect("equal", adjustable="datalim")
+    axes.xaxis.set_major_locator(MaxNLocator(5, prune="both"))
+    axes.yaxis.set_major_locator(MaxNLocator(5, prune="both"))
+    axes.tick_params(length=0, labelsize=6, labelcolor=MUTED, pad=1)
+    axes.grid(color="#ececec", lw=0.6)
+    axes.set_axisbelow(True)
+
+
+def _class_handles(columns: Sequence[SheetColumn]) -> list[Line2D]:
+    """For the legend of the scatters; none without a scatter, without classes, and where they are too many."""
+    latents = next((column.latents for column in columns if column.latents is not None), None)
+    classes = np.unique(latents.labels) if latents is not None else np.array([])
+    if latents is None or not 1 < len(classes) <= MAX_CLASSES:
+        return []
+    named = zip(category_colours(len(classes)), classes, strict=True)
+    return [
+        Line2D([], [], ls="", marker="o", ms=4, mew=0, color=colour, label=_class_name(latents, int(label)))
+        for colour, label in named
+    ]
+
+
+def _class_name(latents: Latents, label: int) -> str:
+    return latents.class_names[label] if latents.class_names else str(label)

@@ -1,0 +1,69 @@
+"""A trial's model file, read and checked for a report, and looked at on held-out images."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from report.models.subject import Subject
+from tuning.records import SweepRecord, TrialRecord
+from vae.storage.checkpoint import MODEL_FILE, Description, unpack_model
+from vae.datasets.registry import load, spec
+from vae.errors import CheckpointError
+from vae.files import LocalFiles
+from vae.datasets.types import Images
+from vae.model.network import Vae
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A trial's model file, read once: a trial that is still running may replace it meanwhile."""
+
+    record: TrialRecord
+    content: bytes
+    model: Vae
+    description: Description
+
+
+def read_checkpoint(record: TrialRecord, sweep: SweepRecord) -> Checkpoint:
+    """Raises CheckpointError for a file that cannot be read and for weights that are not this trial's."""
+    where = f"{record.folder}/{MODEL_FILE}"
+    content = LocalFiles(sweep.folder / record.folder).read(MODEL_FILE)
+    if content is None:
+        raise CheckpointError(f"{where}: no such file")
+    model, description = unpack_model(content, where)
+    if description.config != record.config:
+        raise CheckpointError(f"{where}: of another config than the trial's")
+    if description.dataset != sweep.dataset or description.image_shape != tuple(sweep.image_shape):
+        raise CheckpointError(f"{where}: of dataset {description.dataset}; the sweep's is {sweep.dataset}")
+    if not description.history:
+        raise CheckpointError(f"{where}: without the metrics of its epoch")
+    return Checkpoint(record, content, model, description)
+
+
+Look = Callable[[Checkpoint], Subject]
+
+
+class HeldOut:
+    """The validation split of a sweep's dataset, read when the first model is looked at on it."""
+
+    def __init__(self, sweep: SweepRecord, data_dir: Path) -> None:
+        self._dataset, self._data_dir = sweep.dataset, data_dir
+        self._subjects: dict[str, Subject] = {}
+
+    def subject(self, checkpoint: Checkpoint) -> Subject:
+        """What the figures of the model are drawn from, made once for each trial. Raises DataError."""
+        record = checkpoint.record
+        if record.trial_id not in self._subjects:
+            model, description = checkpoint.model, checkpoint.description
+            about = ("validation", self._images, record.history, self._class_names)
+            self._subjects[record.trial_id] = Subject.of(model, description, *about)
+        return self._subjects[record.trial_id]
+
+    @cached_property
+    def _images(self) -> Images:
+        return load(self._dataset, self._data_dir, "validation")
+
+    @cached_property
+    def _class_names(self) -> tuple[str, ...]:
+        return spec(self._dataset, self._data_dir).class_names

@@ -1,0 +1,135 @@
+"""Which trials of a sweep stand side by side in its figures: a SweepRecord -> a few columns."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from report.labels import name_of, named
+from report.numbers.sweep.importance import importance
+from report.numbers.sweep.rate_distortion import front
+from tuning.records import SweepRecord, TrialRecord, ranked
+
+MAX_COLUMNS = 8
+N_BINS = 5  # of a hyperparameter that takes more values than there are columns
+
+Order = Callable[[TrialRecord], tuple[tuple[float, Any], ...]]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A trial with what sets it apart from the trials beside it, a part for each value: ('autoencoder', 'seed 1')."""
+
+    parts: tuple[str, ...]
+    record: TrialRecord
+
+    @property
+    def label(self) -> str:
+        return ", ".join(self.parts)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """At most MAX_COLUMNS trials, in the order of their values; `rule`: which of the trials they are, '' for all."""
+
+    columns: list[Column]
+    rule: str
+
+
+def compared(sweep: SweepRecord) -> Comparison:
+    """The best trial of every configuration; every trial where few configurations are repeated with other seeds.
+
+    Where the sweep has tried more configurations than MAX_COLUMNS: some of the front of rate and distortion, or,
+    in a sweep of one objective, the best trials along the most important hyperparameter. No failed trial.
+    """
+    shown = [record for record in ranked(sweep.trials) if record.state != "failed" and record.best]
+    trials = _first_of(shown, lambda record: [*_configuration(record), record.config.seed])
+    configurations = _first_of(shown, _configuration)
+    if len(trials) <= MAX_COLUMNS:
+        names = list(dict.fromkeys([*sweep.search, "seed"])) if len(trials) > len(configurations) else sweep.search
+        return Comparison(_columns(sweep, trials, list(names)), "")
+    if len(configurations) <= MAX_COLUMNS:
+        return Comparison(_columns(sweep, configurations, list(sweep.search)), "the best seed of each configuration")
+    on_front = front(sweep)
+    return _along_front(sweep, on_front) if len(on_front) > 1 else _along(sweep, shown, _most_important(sweep, shown))
+
+
+def _first_of(records: Sequence[TrialRecord], key: Callable[[TrialRecord], Any]) -> list[TrialRecord]:
+    """Of the records with one key the first; keys are told apart by their text."""
+    first: dict[str, TrialRecord] = {}
+    for record in records:
+        first.setdefault(str(key(record)), record)
+    return list(first.values())
+
+
+def _configuration(record: TrialRecord) -> list[Any]:
+    return sorted(record.params.items())
+
+
+def _columns(sweep: SweepRecord, records: Sequence[TrialRecord], names: Sequence[str]) -> list[Column]:
+    """In the order of the values of `names`, each named by those that differ."""
+    varying = _varying(records, names) or list(names)
+    ordered = sorted(records, key=_order(sweep, names))
+    return [Column(_parts(record, varying) or (f"trial {record.trial_id}",), record) for record in ordered]
+
+
+def _parts(record: TrialRecord, names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(named(name, value) for name in names if (value := _value(record, name)) is not None)
+
+
+def _varying(records: Sequence[TrialRecord], names: Sequence[str]) -> list[str]:
+    """Those that do not have one value in all of the records; a conditional one is absent from some."""
+    return [name for name in names if len({str(_value(record, name)) for record in records}) > 1]
+
+
+def _value(record: TrialRecord, name: str) -> Any:
+    """A searched hyperparameter's value, None where it does not apply to the trial."""
+    return record.config.seed if name == "seed" else record.params.get(name)
+
+
+def _order(sweep: SweepRecord, names: Sequence[str]) -> Order:
+    """Numbers by size, words as the space lists them; a trial that lacks a value comes first."""
+
+    def place(name: str, value: Any) -> tuple[float, Any]:
+        if value is None:
+            return -1.0, 0
+        if isinstance(value, str):
+            choices = sweep.search[name]["choices"]
+            return float(choices.index(value) if value in choices else len(choices)), 0
+        return 0.0, value
+
+    return lambda record: tuple(place(name, _value(record, name)) for name in names)
+
+
+def _along_front(sweep: SweepRecord, on_front: Sequence[TrialRecord]) -> Comparison:
+    """Some of the front, lowest rate first, evenly along it: each axis counts by what the front spans of it."""
+    points = np.array([(record.best.val_rate, record.best.val_distortion) for record in on_front if record.best])
+    spans = np.ptp(points, axis=0)
+    steps = np.abs(np.diff(points, axis=0)) / np.where(spans == 0, 1.0, spans)
+    along = np.concatenate([[0.0], steps.sum(axis=1).cumsum()])
+    nearest = [int(np.abs(along - place).argmin()) for place in np.linspace(0, along[-1], N_BINS)]
+    chosen = [on_front[place] for place in dict.fromkeys(nearest)]
+    names = _varying(on_front, list(sweep.search))
+    columns = [Column(_parts(record, names) or (f"trial {record.trial_id}",), record) for record in chosen]
+    return Comparison(columns, f"{len(chosen)} of the {len(on_front)} trials on the front of rate and distortion")
+
+
+def _most_important(sweep: SweepRecord, shown: Sequence[TrialRecord]) -> str:
+    """Of those that take more than one value; where importance says nothing, the first that the space names."""
+    varying = _varying(shown, list(sweep.search))
+    return next((name for name in importance(sweep).shares if name in varying), varying[0])
+
+
+def _along(sweep: SweepRecord, shown: Sequence[TrialRecord], name: str) -> Comparison:
+    """The best trial of each value of one hyperparameter, or of each bin of neighbouring values."""
+    having = [record for record in shown if name in record.params]  # best first
+    others = "" if len(sweep.search) == 1 else "; the other hyperparameters are that trial's own"
+    of_value = sorted(_first_of(having, lambda record: record.params[name]), key=_order(sweep, [name]))
+    if len(of_value) <= MAX_COLUMNS:
+        return Comparison(_columns(sweep, of_value, [name]), f"the best trial of each {name_of(name)}{others}")
+    bins = np.array_split([str(record.params[name]) for record in of_value], N_BINS)
+    bin_of = {value: number for number, values in enumerate(bins) for value in values}
+    best = _first_of(having, lambda record: bin_of[str(record.params[name])])
+    rule = f"the best trial of each fifth of the values of {name_of(name)}{others}"
+    return Comparison(_columns(sweep, best, [name]), rule)

@@ -1,0 +1,121 @@
+"""The report in words: a page of Markdown, for people and for TensorBoard's text tab."""
+
+from collections.abc import Sequence
+
+from report.drawing.sweep.scores import describe
+from report.models.best import BestModel
+from report.numbers.sweep.rate_distortion import front_table
+from tuning.records import Configuration, SweepRecord, TrialRecord, configurations
+from vae.evaluate.result import Evaluation, ImportanceWeighted
+
+NO_MODEL = "No model is shown: none was asked for, or no trial has left one that can be read."
+MOST_CONFIGURATIONS = 10
+UNITS = (
+    "Nats per image, summed over pixels and averaged over images; the ELBO is at beta = 1, from one sample of z "
+    "per image. The bound is importance-weighted (Burda et al. 2015), \N{PLUS-MINUS SIGN} its standard error over the "
+    "images. Mutual information is of z and the image, at most log N of N images. Of grey pixels the Bernoulli "
+    "distortion is a cross-entropy, not a likelihood: compare it only with itself. The test split was not used before "
+    "this table; the trials were ranked on the validation split."
+)
+
+Row = dict[str, str]  # header: cell; a header that no row has a cell for is left out
+
+
+def summary(sweep: SweepRecord, best: Sequence[BestModel]) -> str:
+    """Dataset, trials by state, and the best with every number on test and on validation."""
+    parts = [f"# {sweep.name}", describe(sweep), f"Dataset: {sweep.dataset_note}"]
+    if any(record.repeat for record in sweep.trials):
+        parts += ["## Configurations, by the mean over their seeds", _configurations(sweep)]
+    if front := front_table(sweep):
+        parts += ["## The front of rate and distortion", front]
+    if best:
+        parts += ["## The best on the test split", _table([_test_row(sweep, one) for one in best])]
+        parts += ["## The same on the validation split", _table([_validation_row(one) for one in best]), UNITS]
+    else:
+        parts.append(NO_MODEL)
+    failed = [record for record in sweep.trials if record.state == "failed"]
+    if failed:
+        parts.append("Failed trials:\n\n" + "\n".join(f"- {r.trial_id}: {_first_line(r.error)}" for r in failed))
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(rows: Sequence[Row]) -> str:
+    names = dict.fromkeys(name for row in rows for name in row)
+    header = [name for name in names if any(row.get(name) for row in rows)]
+    cells = [header, ["---"] * len(header), *([row.get(name, "") for name in header] for row in rows)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in cells)
+
+
+def _test_row(sweep: SweepRecord, one: BestModel) -> Row:
+    of_trial = {"rank": str(one.rank), "trial": one.record.trial_id, **_values(sweep, one.record)}
+    return {**of_trial, **_ranked_by(one), **_numbers("test ", one.test)}
+
+
+def _validation_row(one: BestModel) -> Row:
+    return {"rank": str(one.rank), "trial": one.record.trial_id, **_numbers("", one.validation_evaluation)}
+
+
+def _ranked_by(one: BestModel) -> Row:
+    """What stood for the trial, of the epoch that its weights are of."""
+    epoch = one.validation
+    if epoch.val_elbo is None or one.record.metric == "val_distortion":
+        return {"validation distortion (epoch)": f"{epoch.val_distortion:.2f} ({epoch.epoch})"}
+    return {"validation ELBO (epoch)": f"{epoch.val_elbo:.2f} ({epoch.epoch})"}
+
+
+def _values(sweep: SweepRecord, record: TrialRecord) -> Row:
+    """The searched hyperparameters; no cell for a conditional one that the trial has not."""
+    values = {name: record.params[name] for name in sweep.search if name in record.params}
+    return {name: f"{value:.4g}" if isinstance(value, float) else str(value) for name, value in values.items()}
+
+
+def _numbers(of_split: str, found: Evaluation) -> Row:
+    """of_split: what the names of the columns begin with."""
+    row: Row = {}
+    for name in ("ELBO", "rate", "distortion", "noisy ELBO", "noisy rate", "noisy distortion"):
+        row[f"{of_split}{name}"] = _nats(getattr(found, name.lower().replace(" ", "_")))
+    row |= _bound(of_split, found.importance_weighted)
+    row["mutual information"] = _nats(found.mutual_information)
+    if found.kl_per_dimension is not None:
+        row["active units"] = f"{found.active_units} of {len(found.kl_per_dimension)}"
+    if found.neighbours is not None:
+        row[f"accuracy of {found.neighbours.n_neighbours} nearest neighbours"] = f"{found.neighbours.accuracy:.1%}"
+    return row | {f"{of_split}images": f"{found.n_images:,}"}
+
+
+def _bound(of_split: str, found: ImportanceWeighted | None) -> Row:
+    if found is None:
+        return {}
+    of_prior = ", z from the prior" if found.proposal == "prior" else ""
+    name = f"{of_split}bound (K = {found.n_samples:,}, first {found.n_images:,} images{of_prior})"
+    error = "" if found.standard_error is None else f" \N{PLUS-MINUS SIGN} {found.standard_error:.2f}"
+    return {name: _nats(found.bound) + error}
+
+
+def _nats(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
+
+
+def _configurations(sweep: SweepRecord) -> str:
+    """The best of them, each with the spread over its seeds."""
+    ordered = configurations(sweep.trials)
+    rows = [_configuration_row(sweep, rank, one) for rank, one in enumerate(ordered[:MOST_CONFIGURATIONS], start=1)]
+    rest = len(ordered) - len(rows)
+    return _table(rows) + (f"\n\nand {rest:,} more in leaderboard.csv" if rest else "")
+
+
+def _configuration_row(sweep: SweepRecord, rank: int, one: Configuration) -> Row:
+    row = {"rank": str(rank), "configuration": one.name, **_values(sweep, one.records[0])}
+    if one.is_failed or not one.n:
+        return row | {"seeds": "one failed" if one.is_failed else "none yet"}
+    has_elbo = bool(one.values("val_elbo")) and one.records[0].metric != "val_distortion"
+    name = "ELBO" if has_elbo else "distortion"
+    mean = one.mean if has_elbo else -one.mean  # what ranks is -D
+    spread = "" if one.sd is None else f"{one.sd:.2f}"
+    return row | {f"validation {name}": f"{mean:.2f}", "standard deviation": spread, "seeds": str(one.n)}
+
+
+def _first_line(error: str) -> str:
+    """A traceback's last line says what happened; its own folder has the rest."""
+    lines = error.strip().splitlines()
+    return lines[-1] if lines else "no message"

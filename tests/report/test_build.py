@@ -1,0 +1,315 @@
+"""The report as a whole: of a sweep, through a running TensorBoard, and of one checkpoint from the command line."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from report.__main__ import main, read_history
+from report.build import build_report
+from report.output.event_files import read_events
+from tests.material.reports import SEARCH, Serving, record, sweep, trained
+from tuning.records import SweepRecord, ranked
+from vae.__main__ import main as train
+from vae.config import TrialConfig
+from vae.datasets.folder import folder_spec
+from vae.datasets.types import Images
+from vae.errors import CheckpointError, DataError, UserError
+from vae.model.metrics import EpochMetrics
+from vae.storage.checkpoint import MODEL_FILE, Description
+
+FIGURES = {"reconstructions", "samples", "manifold", "traversals", "interpolations", "latents", "kl_per_dimension"}
+FIGURES |= {"learning_curves"}
+SWEEP_FIGURES = {"rate_distortion", "optimisation_history", "parameter_importance", "slices"}
+SWEEP_FIGURES |= {"bound_per_images_seen", "sheet"}
+CONFIGS = [{"beta": 1.0}, {"beta": 0.5, "latent_size": 4}, {"beta": 8.0}]
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory, digits: dict[str, Images]) -> SweepRecord:
+    """A sweep with a report of its best two: read it, do not change it."""
+    swept = trained(tmp_path_factory.mktemp("demo"), digits, CONFIGS)
+    swept.trials.append(record("broken", [], "failed"))
+    swept.trials[-1].error = "Traceback (most recent call last):\n  ...\nRuntimeError: no space left"
+    build_report(swept, Path("unused"), 2, lambda _: None)
+    return swept
+
+
+@pytest.fixture
+def copied(built: SweepRecord, tmp_path: Path) -> SweepRecord:
+    shutil.copytree(built.folder, tmp_path / "demo")
+    return replace(built, folder=tmp_path / "demo", trials=list(built.trials))
+
+
+def _pngs(folder: Path) -> set[str]:
+    """The figures, without the projector's sprite."""
+    return {str(path.relative_to(folder)) for path in folder.rglob("*.png") if path.parent.name != "projector"}
+
+
+def test_there_is_a_png_of_every_figure(built: SweepRecord) -> None:
+    expected = {f"{name}.png" for name in SWEEP_FIGURES}
+    expected |= {f"rank_{rank}/{name}.png" for rank in (1, 2) for name in FIGURES}
+    assert _pngs(built.folder / "report") == expected
+
+
+def test_tensorboard_serves_the_same_figures_and_the_summary(built: SweepRecord) -> None:
+    with Serving(built.folder) as client:
+        client.until(n_runs=1)
+        tags = {tag for tag in client.get("plugin/images/tags")["report"] if not tag.endswith("_over_training")}
+        assert tags == {f"sweep/{name}" for name in SWEEP_FIGURES} | {
+            f"best_{rank}/{name}" for rank in (1, 2) for name in FIGURES
+        }
+        (image,) = client.get("plugin/images/images?run=report&tag=best_1/manifold&sample=0")
+        png = client.bytes(f"plugin/images/individualImage?{image['query']}")
+        assert png == (built.folder / "report/rank_1/manifold.png").read_bytes()
+        (text,) = client.get("plugin/text/text?run=report&tag=summary")
+        assert "<table>" in text["text"]
+
+
+def test_the_summary_has_the_datasets_note_and_the_test_numbers(built: SweepRecord) -> None:
+    text = (built.folder / "report" / "summary.md").read_text()
+    assert built.dataset_note in text
+    assert "3 complete, 1 failed" in text
+    for rank in (1, 2):
+        numbers = json.loads((built.folder / f"best/{rank}/metrics.json").read_text())
+        rows = [line for line in text.splitlines() if line.startswith(f"| {rank} |")]
+        for row, split in zip(rows, ("test", "validation_evaluation"), strict=True):
+            cells = [cell.strip() for cell in row.strip("|").split("|")]
+            assert cells[1] == numbers["trial_id"]
+            assert f"{numbers[split]['elbo']:.2f}" in cells
+            assert cells[-1] == "180"
+
+
+def test_the_summary_says_in_a_line_why_a_trial_failed(built: SweepRecord) -> None:
+    text = (built.folder / "report" / "summary.md").read_text()
+    assert "- broken: RuntimeError: no space left" in text
+    assert "Traceback" not in text
+
+
+def test_the_summary_of_two_objectives_lists_the_front(tmp_path: Path) -> None:
+    trials = [replace(record(name, [elbo], rate=rate), metric="rate_distortion") for name, elbo, rate in (
+        ("low", -120.0, 5.0), ("beaten", -130.0, 30.0), ("high", -100.0, 25.0),
+    )]  # fmt: skip
+    build_report(sweep(tmp_path, trials), tmp_path, 1, lambda _: None)
+    text = (tmp_path / "report" / "summary.md").read_text()
+    _, _, after = text.partition("## The front of rate and distortion")
+    rows = [line.split(" | ")[0].strip("| ") for line in after.splitlines() if line.startswith("| ")]
+    assert rows == ["trial", "---", "low", "high"]
+
+
+def test_a_rebuild_replaces_everything(copied: SweepRecord) -> None:
+    build_report(copied, Path("unused"), 1, lambda _: None)
+    report = copied.folder / "report"
+    assert len(list(report.glob("*tfevents*"))) == 1
+    written = [value.tag for event in read_events(report) for value in event.summary.value]
+    tags = [tag for tag in written if not tag.endswith("_over_training")]
+    assert len(tags) == len(set(tags)) == 1 + len(SWEEP_FIGURES) + len(FIGURES)
+    assert not (report / "rank_2").exists()
+    assert not (copied.folder / "best" / "2").exists()
+
+
+def test_progress_is_said_for_each_of_the_best(copied: SweepRecord) -> None:
+    said: list[str] = []
+    assert build_report(copied, Path("unused"), 2, said.append) == copied.folder / "report"
+    assert sum("Drawing best" in line for line in said) == 2
+    assert all("\n" not in line for line in said)
+
+
+@pytest.mark.parametrize("trials", [[], [record("a", [], "failed")], [record("a", [-30.0])]])
+def test_without_a_model_the_report_has_the_sweeps_figures_and_says_so(tmp_path: Path, trials: list) -> None:
+    said: list[str] = []
+    build_report(sweep(tmp_path, trials), tmp_path / "no data", 3, said.append)
+    assert _pngs(tmp_path / "report") == {f"{name}.png" for name in SWEEP_FIGURES}
+    assert any("no trial has left one" in line for line in said)
+    assert "no trial has left one" in (tmp_path / "report" / "summary.md").read_text()
+
+
+def test_fewer_trials_than_k_make_a_report_of_those(copied: SweepRecord) -> None:
+    one = replace(copied, trials=copied.trials[:1])
+    build_report(one, Path("unused"), 3, lambda _: None)
+    assert {path.name for path in (one.folder / "best").iterdir()} == {"1"}
+
+
+def test_none_of_the_best_may_be_asked_for(copied: SweepRecord) -> None:
+    build_report(copied, Path("unused"), 0, lambda _: None)
+    assert list((copied.folder / "best").iterdir()) == []
+    assert _pngs(copied.folder / "report") == {f"{name}.png" for name in SWEEP_FIGURES}
+
+
+def test_missing_data_leave_the_old_report(copied: SweepRecord, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*_: object) -> Images:
+        raise DataError("validation: missing")
+
+    before = _pngs(copied.folder / "report")
+    monkeypatch.setattr("report.models.checkpoints.load", missing)
+    with pytest.raises(DataError, match="missing"):
+        build_report(copied, Path("unused"), 1, lambda _: None)
+    assert _pngs(copied.folder / "report") == before
+
+
+def test_a_sweeps_folder_that_cannot_be_written_is_the_users_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="cannot write"):
+        build_report(sweep(tmp_path / "file", []), tmp_path, 1, lambda _: None)
+
+
+# python -m report FOLDER
+
+
+def _main(*arguments: object) -> int:
+    return main([str(argument) for argument in arguments])
+
+
+@pytest.mark.parametrize("where", ["best/1", "trials/0001"])
+def test_the_command_draws_a_folder_of_the_sweep(
+    copied: SweepRecord, where: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = copied.folder / where
+    assert _main(folder) == 0
+    assert _pngs(folder / "figures") == {f"{name}.png" for name in FIGURES}
+    assert str(folder / "figures" / "manifold.png") in capsys.readouterr().out
+
+
+def test_the_command_draws_where_it_is_told(built: SweepRecord, tmp_path: Path) -> None:
+    assert _main(built.folder / "best/1", "--out", tmp_path / "a" / "b") == 0
+    assert len(_pngs(tmp_path / "a" / "b")) == len(FIGURES)
+    assert not (built.folder / "best/1/figures").exists()
+
+
+def test_the_command_leaves_its_figures_as_tensorboards_images_too_in_one_event_file(
+    built: SweepRecord, tmp_path: Path
+) -> None:
+    for only in ([], ["--only", "samples,manifold"]):
+        assert _main(built.folder / "best/1", "--out", tmp_path, *only) == 0
+        (events,) = tmp_path.glob("*tfevents*")
+        values = {value.tag: value for event in read_events(tmp_path) for value in event.summary.value}
+        assert {tag for tag in values if "over_training" not in tag} == ({"samples", "manifold"} if only else FIGURES)
+        assert values["samples"].image.encoded_image_string == (tmp_path / "samples.png").read_bytes(), events
+
+
+def test_the_command_runs_as_a_module(built: SweepRecord, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "report", str(tmp_path / "nothing")]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert "nothing" in done.stderr
+
+
+def test_the_report_and_the_command_draw_the_same_figures_with_every_epoch(copied: SweepRecord) -> None:
+    first = ranked(copied.trials)[0]
+    worse = replace(first.history[-1], epoch=len(first.history) + 1, val_elbo=-500.0)
+    copied.trials[copied.trials.index(first)] = replace(first, history=[*first.history, worse])
+    build_report(copied, Path("unused"), 1, lambda _: None)
+    _main(copied.folder / "best/1")
+    for name in FIGURES:
+        own = (copied.folder / "best/1/figures" / f"{name}.png").read_bytes()
+        assert own == (copied.folder / "report/rank_1" / f"{name}.png").read_bytes()
+
+
+def _no_model(folder: Path) -> None:
+    (folder / MODEL_FILE).unlink()
+
+
+def _truncated(folder: Path) -> None:
+    content = (folder / MODEL_FILE).read_bytes()
+    (folder / MODEL_FILE).write_bytes(content[: len(content) // 2])
+
+
+def _garbled_metrics(folder: Path) -> None:
+    (folder / "metrics.jsonl").write_text('{"epoch": 1}\n{"epoch": 2}\n')
+
+
+def _file_for_out(folder: Path) -> None:
+    (folder / "figures").touch()
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        (_no_model, "no such file"),
+        (_truncated, "truncated"),
+        (_garbled_metrics, "metrics.jsonl"),
+        (_file_for_out, "cannot write"),
+    ],
+)
+def test_what_the_user_can_put_right_is_one_line_and_code_2(
+    copied: SweepRecord, fault: object, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = copied.folder / "best" / "1"
+    fault(folder)  # type: ignore[operator]
+    assert _main(folder) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert len(printed.err.splitlines()) == 1
+    assert says in printed.err
+
+
+def _description(history: list[EpochMetrics]) -> Description:
+    return Description(TrialConfig(), "digits", (8, 8), 1, history)
+
+
+def test_the_history_beside_a_model_is_the_whole_one(tmp_path: Path) -> None:
+    history = record("a", [-3.0, -2.0, -4.0]).history
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(m.as_dict()) + "\n" for m in history))
+    assert read_history(tmp_path, _description(history[:2])) == history
+
+
+def test_without_it_the_models_own_history_is_shown(tmp_path: Path) -> None:
+    history = record("a", [-3.0, -2.0]).history
+    assert read_history(tmp_path, _description(history)) == history
+
+
+def test_a_last_line_that_was_being_written_is_left_out(tmp_path: Path) -> None:
+    history = record("a", [-3.0, -2.0]).history
+    lines = [json.dumps(m.as_dict()) for m in history]
+    (tmp_path / "metrics.jsonl").write_text(lines[0] + "\n" + lines[1][:30])
+    assert read_history(tmp_path, _description(history)) == history[:1]
+
+
+def test_a_model_of_an_unknown_dataset_is_refused_with_the_known_ones(
+    copied: SweepRecord, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("vae.storage.model_images.DATASETS", {"faces": None})
+    assert _main(copied.folder / "best/1") == 2
+    assert "'digits'; this version knows faces" in capsys.readouterr().err
+
+
+def test_a_model_of_a_folder_whose_images_have_another_shape_since_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def write_images(side: int) -> None:
+        folder_spec.cache_clear()
+        (tmp_path / "mine").mkdir(exist_ok=True)
+        for number in range(10):
+            Image.fromarray(np.full((side, 4), number, np.uint8)).save(tmp_path / "mine" / f"{number}.png")
+
+    write_images(side=3)
+    out = tmp_path / "model"
+    arguments = ["--dataset", str(tmp_path / "mine"), "--hidden-units", "4", "--latent-size", "2", "--epochs", "1"]
+    assert train([*arguments, "--out", str(out)]) == 0
+    monkeypatch.chdir("/")
+    assert _main(out) == 0
+    write_images(side=5)
+    capsys.readouterr()
+    assert _main(out) == 2
+    said = f"error: {out}: of images of 3 x 4 pixels; those of {tmp_path / 'mine'} have 5 x 4\n"
+    assert capsys.readouterr().err == said
+
+
+def test_a_line_that_is_no_metrics_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "metrics.jsonl").write_text("nonsense\n")
+    with pytest.raises(CheckpointError, match=r"metrics\.jsonl"):
+        read_history(tmp_path, _description([]))
+
+
+def test_ranks_follow_the_leaderboard(built: SweepRecord) -> None:
+    best = [json.loads((built.folder / f"best/{rank}/metrics.json").read_text())["trial_id"] for rank in (1, 2)]
+    assert best == [one.trial_id for one in ranked(built.trials)[:2]]
+    assert set(SEARCH) <= set(json.loads((built.folder / "best/1/config.json").read_text()))

@@ -1,0 +1,364 @@
+import contextlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.material.paths import REPOSITORY
+from tuning.errors import StorageError
+from tuning.records import TrialRecord
+from tuning.store.ledger import LEDGER_FILE, Ledger
+from tuning.store.place import MANIFEST_FILE, BucketFiles, SweepStorage, held, locate, open_existing, refuse_existing
+from vae.config import TrialConfig
+from vae.files import LocalFiles
+
+NO_BYTES = 0
+
+
+def propose(storage: SweepStorage) -> None:
+    """What makes a sweep worth keeping: a trial in its ledger."""
+    ledger = Ledger(storage.folder)
+    ledger.proposed(TrialRecord("0000", {}, TrialConfig()))
+    ledger.close()
+
+
+def below(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 1 MiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = shutil.which("mount") and subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], capture_output=True
+    )
+    if not mounted or mounted.returncode:
+        pytest.skip("mounting a file system takes root")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+# ---------------------------------------------------------------- names and places
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        ".",
+        "..",
+        "../x",
+        "a/b",
+        "/x",
+        "a\\b",
+        "a..b",
+        "-x",
+        ".x",
+        "a b",
+        " a",
+        "a\n",
+        "~",
+        "a*",
+        "\N{SNOWMAN}",
+        "x" * 101,
+    ],
+)
+def test_a_name_that_is_no_plain_folder_name_is_refused(name: str) -> None:
+    with pytest.raises(StorageError, match=f"--name {re.escape(name)}: allowed are up to 100 letters, digits"):
+        locate(None, name)
+    with pytest.raises(StorageError, match="allowed are up to 100 letters, digits"):
+        locate("s3://bucket/sweeps", name)
+
+
+@pytest.mark.parametrize("name", ["a", "beta_study-20260101-120000", "v1.2", "0", "x" * 100])
+def test_a_plain_name_is_a_folder_of_the_storage(tmp_path: Path, name: str) -> None:
+    assert locate(str(tmp_path), name) == SweepStorage(tmp_path / name)
+    assert locate(f"file://{tmp_path}/", name) == SweepStorage(tmp_path / name)
+
+
+def test_the_default_storage_is_runs_in_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert locate(None, "x").folder == tmp_path / "runs" / "x"
+    assert locate("here/../there", "x").folder == tmp_path / "there" / "x"
+
+
+def test_a_home_is_found_and_a_home_of_nobody_is_a_plain_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert locate("~/sweeps", "x").folder == tmp_path / "sweeps" / "x"
+    assert locate("~nobody-of-that-name/sweeps", "x").folder == tmp_path / "~nobody-of-that-name" / "sweeps" / "x"
+
+
+@pytest.mark.parametrize(
+    ("uri", "reason"),
+    [
+        ("foo://bucket", "Unrecognized filesystem type"),
+        ("s3://", "Missing bucket name"),
+        ("file://relative/path", "Unsupported hostname"),
+        ("a b://x", "Cannot parse URI"),
+    ],
+)
+def test_a_bucket_that_cannot_be_is_one_line(uri: str, reason: str) -> None:
+    with pytest.raises(StorageError, match=rf"--storage {re.escape(uri)}: cannot be reached \(.*{reason}") as refused:
+        locate(uri, "x")
+    assert "\n" not in str(refused.value)
+
+
+def test_a_name_that_exists_is_refused_with_both_ways_out(tmp_path: Path) -> None:
+    (tmp_path / "x").mkdir()
+    with pytest.raises(
+        StorageError, match=f"--name x: a sweep of that name is in {tmp_path}; resume it with --resume x"
+    ):
+        refuse_existing(SweepStorage(tmp_path / "x"))
+    refuse_existing(SweepStorage(tmp_path / "y"))
+
+
+def test_a_file_or_a_broken_link_of_the_name_is_in_the_way_too(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    for name in ("file", "link"):
+        with pytest.raises(StorageError, match="a sweep of that name is in"):
+            refuse_existing(SweepStorage(tmp_path / name))
+
+
+# ---------------------------------------------------------------- making, holding, leaving nothing
+
+
+def test_a_sweep_that_has_proposed_a_trial_keeps_its_folder(tmp_path: Path) -> None:
+    storage = SweepStorage(tmp_path / "deep" / "runs" / "x")
+    with contextlib.suppress(KeyboardInterrupt), held(storage, NO_BYTES, is_new=True):
+        propose(storage)
+        raise KeyboardInterrupt
+    assert below(storage.folder) == ["driver.lock", LEDGER_FILE, "trials", "trials/0000", "trials/0000/config.json"]
+
+
+@pytest.mark.parametrize("leaves", [None, LEDGER_FILE, MANIFEST_FILE])
+def test_a_sweep_that_fails_before_its_first_trial_leaves_no_folder(tmp_path: Path, leaves: str | None) -> None:
+    storage = SweepStorage(tmp_path / "x")
+    with pytest.raises(ZeroDivisionError, match="division"), held(storage, NO_BYTES, is_new=True):  # noqa: PT012
+        if leaves:
+            (storage.folder / leaves).write_text("" if leaves == LEDGER_FILE else "{}")
+        print(1 / 0)
+    assert below(tmp_path) == []
+
+
+def test_a_resumed_sweep_keeps_its_folder_whatever_happens(tmp_path: Path) -> None:
+    storage = SweepStorage(tmp_path / "x")
+    with held(storage, NO_BYTES, is_new=True):
+        (storage.folder / MANIFEST_FILE).write_text("{}")
+        propose(storage)
+    before = below(tmp_path)
+    with pytest.raises(ZeroDivisionError, match="division"), held(storage, NO_BYTES, is_new=False):
+        print(1 / 0)
+    assert below(tmp_path) == before
+
+
+def test_a_folder_that_appears_in_the_meantime_is_not_taken_over(tmp_path: Path) -> None:
+    storage = SweepStorage(tmp_path / "x")
+    storage.folder.mkdir()
+    (storage.folder / "precious").write_text("")
+    with pytest.raises(StorageError, match="a sweep of that name is in"), held(storage, NO_BYTES, is_new=True):
+        pass
+    assert below(tmp_path) == ["x", "x/precious"]
+
+
+@pytest.mark.parametrize("place", ["file/x", "file/deep/down/x", "x" * 300 + "/x"])
+def test_a_place_that_cannot_be_a_folder_is_refused(tmp_path: Path, place: str) -> None:
+    (tmp_path / "file").write_text("")
+    storage = SweepStorage(tmp_path / place)
+    refuse_existing(storage)
+    with (
+        pytest.raises(StorageError, match=rf"^--storage {storage.folder.parent}: cannot hold a sweep \(.*\)$"),
+        held(storage, NO_BYTES, is_new=True),
+    ):
+        pass
+    assert below(tmp_path) == ["file"]
+
+
+def test_a_read_only_place_is_refused(small_disk: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    storage = SweepStorage(small_disk / "deep" / "runs" / "x")
+    with (
+        pytest.raises(StorageError, match=r"cannot hold a sweep \(.*Read-only file system"),
+        held(storage, NO_BYTES, is_new=True),
+    ):
+        pass
+
+
+def test_a_place_of_somebody_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "closed").mkdir(mode=0o000)
+    storage = SweepStorage(tmp_path / "closed" / "runs" / "x")
+    me = os.geteuid()
+    if not me:
+        os.seteuid(65534)  # root may write everywhere
+    try:
+        refuse_existing(storage)
+        with (
+            pytest.raises(StorageError, match=r"cannot hold a sweep \(.*Permission denied"),
+            held(storage, NO_BYTES, is_new=True),
+        ):
+            pass
+        with pytest.raises(StorageError, match="not a sweep"):
+            open_existing(storage)
+    finally:
+        os.seteuid(me)
+
+
+def test_a_full_disk_is_refused_and_nothing_is_left_on_it(small_disk: Path) -> None:
+    storage = SweepStorage(small_disk / "deep" / "runs" / "x")
+    with (
+        pytest.raises(StorageError, match=r"cannot hold a sweep \(1 MiB are free, the sweep needs about 64 MiB\)"),
+        held(storage, NO_BYTES, is_new=True),
+    ):
+        pass
+    (small_disk / "ballast").write_bytes(b"\0" * os.statvfs(small_disk).f_bavail * os.statvfs(small_disk).f_frsize)
+    with (
+        pytest.raises(StorageError, match=r"cannot hold a sweep \(.*No space left on device\)"),
+        held(storage, NO_BYTES, is_new=True),
+    ):
+        pass
+    assert below(small_disk) == ["ballast"]
+
+
+def test_a_sweep_larger_than_the_disk_is_refused_before_it_starts(tmp_path: Path) -> None:
+    with (
+        pytest.raises(StorageError, match=r"MiB are free, the sweep needs about 1,073,741,824 MiB"),
+        held(SweepStorage(tmp_path / "new" / "x"), 2**50, is_new=True),
+    ):
+        pass
+    assert below(tmp_path) == []
+
+
+def test_the_file_that_probes_a_storage_is_taken_away(tmp_path: Path) -> None:
+    storage = SweepStorage(tmp_path / "x")
+    with held(storage, NO_BYTES, is_new=True):
+        assert [path.name for path in tmp_path.iterdir()] == ["x"]
+
+
+# ---------------------------------------------------------------- one driver at a time
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+from tuning.storage import SweepStorage, held
+with held(SweepStorage(Path(sys.argv[1])), 0, is_new=False):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_sweep_that_another_process_runs_is_refused_until_that_is_killed(tmp_path: Path) -> None:
+    storage = SweepStorage(tmp_path / "x")
+    with held(storage, NO_BYTES, is_new=True):
+        propose(storage)
+    command = [sys.executable, "-c", HOLDER, str(storage.folder), str(REPOSITORY)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        with (
+            pytest.raises(StorageError, match=f"{storage.folder}: another process runs this sweep; stop that one"),
+            held(storage, NO_BYTES, is_new=False),
+        ):
+            pass
+        process.kill()
+        process.wait()
+        with held(storage, NO_BYTES, is_new=False):
+            pass
+
+
+def test_a_sweep_held_by_another_process_is_not_swept_away_by_the_one_refused(tmp_path: Path) -> None:
+    storage = SweepStorage(tmp_path / "x")
+    with held(storage, NO_BYTES, is_new=True):
+        (storage.folder / MANIFEST_FILE).write_text("{}")
+        with pytest.raises(StorageError, match="another process"), held(storage, NO_BYTES, is_new=True):
+            pass
+        assert (storage.folder / MANIFEST_FILE).exists()
+
+
+# ---------------------------------------------------------------- what is a sweep
+
+
+def test_what_is_no_sweep_cannot_be_opened_and_those_there_are_named(tmp_path: Path) -> None:
+    for name in ("beta", "alpha"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / MANIFEST_FILE).write_text("{}")
+    (tmp_path / "photos").mkdir()
+    for name in ("photos", "nothing"):
+        with pytest.raises(
+            StorageError, match=f"{name}: not a sweep, it has no manifest.json; sweeps there: alpha, beta"
+        ):
+            open_existing(SweepStorage(tmp_path / name))
+    open_existing(SweepStorage(tmp_path / "beta"))
+
+
+def test_where_there_is_no_sweep_at_all_the_message_says_so(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match=r"it has no manifest\.json; there is no sweep there"):
+        open_existing(SweepStorage(tmp_path / "nowhere" / "x"))
+
+
+# ---------------------------------------------------------------- files of a trial, here and in a bucket
+
+
+@pytest.fixture
+def bucket(tmp_path: Path) -> str:
+    """A URI that pyarrow takes as it takes s3://."""
+    return f"file://{tmp_path}/bucket"
+
+
+def test_workers_write_to_the_folder_or_to_the_bucket(tmp_path: Path, bucket: str) -> None:
+    assert SweepStorage(tmp_path / "x").trial_files("0007") == LocalFiles(tmp_path / "x" / "trials" / "0007")
+    files = SweepStorage(tmp_path / "x", f"{bucket}/x").trial_files("0007")
+    assert files == BucketFiles(f"{bucket}/x/trials/0007")
+
+
+def test_a_buckets_files_are_read_as_they_were_written(tmp_path: Path, bucket: str) -> None:
+    files = BucketFiles(f"{bucket}/x/trials/0007")
+    assert files.read("model.safetensors") is None
+    for content in (b"", b"\0\xff" * 70_000, b"short"):
+        files.write("model.safetensors", content)
+        assert files.read("model.safetensors") == content
+    assert below(tmp_path / "bucket") == ["x", "x/trials", "x/trials/0007", "x/trials/0007/model.safetensors"]
+
+
+def test_the_drivers_files_go_to_the_bucket_and_come_back_on_another_machine(tmp_path: Path, bucket: str) -> None:
+    here = SweepStorage(tmp_path / "here" / "x", f"{bucket}/x")
+    with held(here, NO_BYTES, is_new=True):
+        propose(here)
+        (here.folder / MANIFEST_FILE).write_text('{"format": 1}')
+        here.push()
+        propose(here)
+        here.push()
+    here.trial_files("0000").write("model.safetensors", b"weights")
+    there = SweepStorage(tmp_path / "there" / "x", f"{bucket}/x")
+    open_existing(there)
+    assert (there.folder / LEDGER_FILE).read_bytes() == (here.folder / LEDGER_FILE).read_bytes()
+    assert (there.folder / "trials" / "0000" / "model.safetensors").read_bytes() == b"weights"
+
+
+def test_a_sweep_in_the_bucket_is_not_started_anew_from_another_machine(tmp_path: Path, bucket: str) -> None:
+    here = SweepStorage(tmp_path / "here" / "x", f"{bucket}/x")
+    refuse_existing(here)
+    with held(here, NO_BYTES, is_new=True):
+        propose(here)
+        (here.folder / MANIFEST_FILE).write_text("{}")
+        here.push()
+    there = SweepStorage(tmp_path / "there" / "x", f"{bucket}/x")
+    with pytest.raises(StorageError, match="--name x: a sweep of that name is in"):
+        refuse_existing(there)
+
+
+def test_without_a_bucket_there_is_nothing_to_push_or_pull(tmp_path: Path) -> None:
+    storage = SweepStorage(tmp_path / "x")
+    storage.push()
+    storage.pull()
+    assert below(tmp_path) == []

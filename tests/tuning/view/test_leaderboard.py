@@ -1,0 +1,146 @@
+"""leaderboard.csv: its columns, its order, and numbers that are read back exactly."""
+
+import csv
+import io
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.material.records import metrics, trial
+from tuning.records import TrialRecord
+from tuning.view.leaderboard import leaderboard, leaderboard_csv
+from vae.config import HYPERPARAMETERS, TrialConfig
+from vae.model.metrics import EpochMetrics, Terms
+
+SET = [name for name in HYPERPARAMETERS if name != "epochs"]
+COLUMNS = (
+    f"rank,trial_id,state,{','.join(SET)},val_elbo,best_epoch,val_rate,val_distortion,"
+    "val_noisy_elbo,val_noisy_rate,val_noisy_distortion,epochs,seconds,checkpoint,error"
+)
+
+
+def test_a_row_has_rank_state_hyperparameters_and_the_best_epochs_metrics() -> None:
+    (row,) = leaderboard([trial("0007", [100.0, 80.0, 95.0], "pruned")])
+    assert row == {
+        "rank": 1,
+        "trial_id": "0007",
+        "state": "pruned",
+        **{name: TrialConfig.model_fields[name].default for name in SET},
+        "beta": 4.0,
+        **{"val_elbo": -90.0, "best_epoch": 2, "val_rate": 10.0, "val_distortion": 80.0},
+        **dict.fromkeys(("val_noisy_elbo", "val_noisy_rate", "val_noisy_distortion"), ""),
+        **{"epochs": 3, "seconds": 0.75},
+        "checkpoint": "trials/0007/model.safetensors",
+        "error": "",
+    }
+
+
+def test_a_trial_that_reached_nothing_has_empty_cells_and_no_checkpoint() -> None:
+    (row,) = leaderboard([trial("0000", [], "failed", "RuntimeError: gone")])
+    assert [row[name] for name in ("val_elbo", "best_epoch", "val_rate", "val_distortion", "checkpoint")] == [""] * 5
+    assert (row["epochs"], row["seconds"], row["error"]) == (0, 0, "RuntimeError: gone")
+
+
+def test_the_file_has_its_columns_in_order_and_a_row_per_trial_best_first() -> None:
+    records = [trial("0000", [90.0]), trial("0001", [70.0]), trial("0002", [10.0], "failed", "x")]
+    lines = leaderboard_csv(records).decode().splitlines()
+    assert lines[0] == COLUMNS
+    assert [line.split(",")[:3] for line in lines[1:]] == [
+        ["1", "0001", "complete"],
+        ["2", "0000", "complete"],
+        ["3", "0002", "failed"],
+    ]
+
+
+def test_without_trials_the_file_is_its_header() -> None:
+    assert leaderboard_csv([]) == (COLUMNS + "\n").encode()
+
+
+@given(st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), max_size=40))
+def test_any_error_text_is_read_back_from_the_file(error: str) -> None:
+    content = leaderboard_csv([trial("0000", [90.0]), trial("0001", [], "failed", error)]).decode()
+    rows = list(csv.DictReader(io.StringIO(content, newline="")))
+    assert [row["trial_id"] for row in rows] == ["0000", "0001"]
+    assert rows[1]["error"] == error
+
+
+@pytest.mark.parametrize("error", ['a, "b"\nc', "\r\n", ",,,", '"', "line 1\nline 2"])
+def test_commas_quotes_and_line_ends_in_an_error_stay_in_its_cell(error: str) -> None:
+    rows = list(csv.DictReader(io.StringIO(leaderboard_csv([trial("0000", [], "failed", error)]).decode(), newline="")))
+    assert [row["error"] for row in rows] == [error]
+    assert None not in rows[0]
+
+
+@given(st.floats(1e-300, 1e300), st.floats(0, 1e300))
+def test_numbers_in_the_file_are_exact(distortion: float, rate: float) -> None:
+    record = TrialRecord("0000", {}, TrialConfig(), "complete", [metrics(1, distortion, rate)])
+    (row,) = csv.DictReader(io.StringIO(leaderboard_csv([record]).decode()))
+    assert (float(row["val_distortion"]), float(row["val_rate"])) == (distortion, rate)
+    assert float(row["val_elbo"]) == -(distortion + rate)
+
+
+def test_an_error_that_is_no_unicode_does_not_lose_the_leaderboard() -> None:
+    content = leaderboard_csv([trial("0000", [], "failed", "bad \udcff byte")])
+    assert b"bad " in content
+
+
+def rows_of(records: list[TrialRecord]) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(leaderboard_csv(records).decode(), newline="")))
+
+
+def test_numbers_that_a_trial_has_not_are_empty_cells() -> None:
+    records = [
+        trial("0000", [80.0], metric="val_distortion"),
+        trial("0001", [70.0], metric="val_distortion", rate=None, mode="autoencoder"),
+    ]
+    first, second = rows_of(records)
+    assert [first[name] for name in ("mode", "val_elbo", "val_rate", "val_distortion")] == [
+        "autoencoder",
+        "",
+        "",
+        "70.0",
+    ]
+    assert [second[name] for name in ("mode", "val_elbo", "val_rate", "val_distortion")] == [
+        "vae",
+        "-90.0",
+        "10.0",
+        "80.0",
+    ]
+
+
+def test_the_numbers_of_the_corrupted_input_have_columns() -> None:
+    noisy = EpochMetrics.of(1, 1.0, Terms(90.0, 5.0), Terms(80.0, 10.0), Terms(85.0, 12.0), 0.25)
+    record = TrialRecord("0000", {}, TrialConfig(noise="gaussian"), "complete", [noisy])
+    (row,) = rows_of([record])
+    assert [row[f"val_noisy_{name}"] for name in ("elbo", "rate", "distortion")] == ["-97.0", "12.0", "85.0"]
+
+
+def test_with_two_objectives_a_column_says_who_is_on_the_front() -> None:
+    points = {"0000": (10.0, 80.0), "0001": (20.0, 70.0), "0002": (20.0, 75.0)}
+    records = [trial(name, [d], metric="rate_distortion", rate=r) for name, (r, d) in points.items()]
+    assert {row["trial_id"]: row["pareto"] for row in rows_of(records)} == {"0000": "yes", "0001": "yes", "0002": ""}
+    assert "pareto" not in leaderboard([trial("0000", [80.0])])[0]
+
+
+def test_the_trials_of_a_configuration_stand_together_with_its_rank_its_mean_and_its_spread() -> None:
+    records = [
+        trial("0000-1", [60.0]),
+        trial("0000-2", [100.0]),
+        trial("0001-1", [75.0]),
+        trial("0001-2", [77.0]),
+        trial("0002-1", [10.0]),
+        trial("0002-2", [], "failed", "diverged in epoch 1"),
+    ]
+    names = ("rank", "trial_id", "configuration", "repeat", "mean_score", "sd_score", "error")
+    half = repr(math.sqrt(2.0))  # of two values 2 apart, over n - 1
+    wide = repr(math.sqrt(800.0))
+    assert [tuple(row[name] for name in names) for row in rows_of(records)] == [
+        ("1", "0001-1", "0001", "1", "-86.0", half, ""),
+        ("1", "0001-2", "0001", "2", "-86.0", half, ""),
+        ("2", "0000-1", "0000", "1", "-90.0", wide, ""),
+        ("2", "0000-2", "0000", "2", "-90.0", wide, ""),
+        ("3", "0002-1", "0002", "1", "", "", ""),
+        ("3", "0002-2", "0002", "2", "", "", "diverged in epoch 1"),
+    ]

@@ -1,0 +1,248 @@
+import io
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from tuning.records import TrialRecord
+from tuning.view import progress as progress_module
+from tuning.view.progress import Progress, duration, shown
+from vae.config import TrialConfig
+from vae.model.metrics import EpochMetrics, Terms
+
+
+class Clock:
+    """A monotonic clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(progress_module, "time", clock)
+    return clock
+
+
+def metrics(epoch: int, elbo: float) -> EpochMetrics:
+    return EpochMetrics.of(epoch, 1.0, Terms(100.0, 10.0), Terms(-elbo - 12.5, 12.5), None, 0.5)
+
+
+def trial(number: int, elbos: tuple[float, ...] = (), state: Any = "running", error: str = "") -> TrialRecord:
+    history = [metrics(epoch, elbo) for epoch, elbo in enumerate(elbos, start=1)]
+    config = TrialConfig(beta=0.5, latent_size=8, epochs=4)
+    return TrialRecord(f"{number:04d}", {"beta": 0.5, "latent_size": 8}, config, state, history, error)
+
+
+def run(progress: Progress, record: TrialRecord, state: Any, elbos: tuple[float, ...] = (-110.0,)) -> None:
+    """A trial from its start to its end, as the driver tells of it."""
+    record.state = "running"
+    progress.started(record)
+    for epoch, elbo in enumerate(elbos, start=1):
+        record.history.append(metrics(epoch, elbo))
+        progress.epoch(record, record.history[-1], None)
+    record.state = state
+    progress.finished(record)
+
+
+def rendered(table: Any, width: int = 160) -> str:
+    console = Console(file=io.StringIO(), width=width)
+    console.print(table)
+    text: str = console.file.getvalue()  # type: ignore[attr-defined]
+    return text
+
+
+# ---------------------------------------------------------------- one line
+
+
+def test_before_the_first_trial_the_line_says_how_many_there_will_be(clock: Clock) -> None:
+    assert Progress(12, 4, ["beta"]).summary() == "0/12 trials"
+
+
+def test_the_line_counts_states_and_names_the_best_the_speed_and_the_time_left(clock: Clock) -> None:
+    progress = Progress(20, 4, ["latent_size", "beta"])
+    run(progress, trial(0), "complete", (-120.0, -108.125, -109.0))
+    run(progress, trial(1), "pruned", (-150.0,))
+    run(progress, trial(2), "failed", (-90.0, math.nan))
+    progress.started(trial(3))
+    progress.started(trial(4))
+    clock.now += 120
+    # 3 done and 2 half done in 120 s: 30 s each; of 20 trials 16 are left
+    assert progress.summary() == (
+        "3/20 trials, 1 complete, 1 pruned, 1 failed, 2 running, "
+        "best val_elbo -108.12 (trial 0000: latent_size=8 beta=0.5), 1.5 trials/min, 8 min left"
+    )
+    assert progress.seconds_left() == pytest.approx(30.0 * 16)
+
+
+def test_the_time_left_is_unknown_before_a_trial_has_ended(clock: Clock) -> None:
+    progress = Progress(4, 2, [])
+    progress.started(trial(0))
+    clock.now += 60
+    assert progress.seconds_left() == math.inf
+    assert progress.summary() == "0/4 trials, 1 running"
+
+
+def test_at_the_end_no_time_is_left(clock: Clock) -> None:
+    progress = Progress(2, 2, [])
+    for number in range(2):
+        run(progress, trial(number), "complete")
+    clock.now += 30
+    assert progress.summary() == "2/2 trials, 2 complete, best val_elbo -110.00 (trial 0000: ), 4.0 trials/min"
+    assert progress.seconds_left() == 0
+
+
+def test_the_last_trials_do_not_leave_a_negative_time(clock: Clock) -> None:
+    progress = Progress(2, 4, [])
+    run(progress, trial(0), "complete")
+    progress.started(trial(1))
+    progress.started(trial(2))
+    clock.now += 30
+    assert progress.seconds_left() == 0
+
+
+def test_a_resumed_sweep_counts_what_was_done_but_not_in_its_speed(clock: Clock) -> None:
+    past = [trial(0, (-105.0,), "complete"), trial(1, (-120.0,), "pruned"), trial(2, (-130.0,))]
+    progress = Progress(5, 2, ["beta"], past)
+    assert progress.summary() == "2/5 trials, 1 complete, 1 pruned, best val_elbo -105.00 (trial 0000: beta=0.5)"
+    run(progress, past[2], "complete", ())
+    clock.now += 60
+    assert progress.summary() == (
+        "3/5 trials, 2 complete, 1 pruned, best val_elbo -105.00 (trial 0000: beta=0.5), 1.0 trials/min, 2 min left"
+    )
+
+
+def test_failed_trials_and_those_without_an_epoch_are_not_the_best(clock: Clock) -> None:
+    progress = Progress(5, 2, [])
+    progress.started(trial(0))
+    run(progress, trial(1), "failed", (-1.0,))
+    clock.now += 1
+    assert "best" not in progress.summary()
+
+
+def test_a_running_trial_can_be_the_best_so_far(clock: Clock) -> None:
+    progress = Progress(5, 2, [])
+    progress.started(trial(0, (-100.0,)))
+    assert "best val_elbo -100.00 (trial 0000" in progress.summary()
+
+
+# ---------------------------------------------------------------- without and with a terminal
+
+
+def test_without_a_terminal_plain_lines_come_now_and_then(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    with Progress(3, 1, ["beta"]) as progress:
+        record = trial(0)
+        progress.started(record)
+        for epoch in range(1, 30):
+            clock.now += 1
+            progress.epoch(record, metrics(epoch, -100.0), None)
+        record.state = "complete"
+        progress.finished(record)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == ["0/3 trials, 1 running"] * 2  # after 11 and 22 s
+    assert lines[2:] == ["1/3 trials, 1 complete, 2.1 trials/min, 58 s left"]  # at the end
+    assert "\x1b" not in "".join(lines)
+
+
+def test_a_failed_trial_is_told_at_once_with_its_error_as_it_is(
+    clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    progress = Progress(3, 1, [])
+    record = trial(0, error="RuntimeError: [red]tensor[/red] [0, 1] :smile: " + "long " * 60)
+    run(progress, record, "failed")
+    assert capsys.readouterr().out == f"trial 0000 failed: {record.error}\n"
+
+
+def test_on_a_terminal_a_table_follows_and_a_line_stays(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = io.StringIO()
+
+    def terminal() -> Console:
+        return Console(file=file, force_terminal=True, width=100)
+
+    monkeypatch.setattr(progress_module, "Console", terminal)
+    with Progress(2, 1, ["beta"]) as progress:
+        progress.started(trial(0, (-100.0,)))
+        progress._live.refresh()
+    assert "val_elbo" in file.getvalue()
+    assert file.getvalue().endswith("0/2 trials, 1 running, best val_elbo -100.00 (trial 0000: beta=0.5)\n")
+
+
+def test_the_table_has_a_row_per_running_trial_up_to_a_screenful(clock: Clock) -> None:
+    progress = Progress(40, 30, ["latent_size", "beta"])
+    run(progress, trial(99), "complete")
+    clock.now += 1
+    for number in range(30):
+        progress.started(trial(number, (-120.0, -108.125, -109.0)[: number % 4]))
+    text = rendered(progress._table())
+    rows = [line for line in text.splitlines() if line[:1] in "\N{BOX DRAWINGS LIGHT VERTICAL}" and "00" in line]
+    assert len(rows) == progress_module.SHOWN_RUNNING
+    assert [cell.strip() for cell in rows[3].split("\N{BOX DRAWINGS LIGHT VERTICAL}")[1:-1]] == [
+        "0003",
+        "3/4",
+        "-109.00",
+        "-108.12",
+        "8",
+        "0.5",
+    ]
+    assert [cell.strip() for cell in rows[0].split("\N{BOX DRAWINGS LIGHT VERTICAL}")[1:-1]][:4] == [
+        "0000",
+        "0/4",
+        "",
+        "",
+    ]
+    assert "99" not in "".join(rows)
+    assert text.startswith("1/40 trials, 1 complete, 30 running")
+
+
+def test_ranked_by_distortion_the_view_speaks_of_it_and_shows_a_dash_for_what_does_not_apply(clock: Clock) -> None:
+    progress = Progress(4, 2, ["latent_size", "noise_factor"], metric="val_distortion")
+    record = trial(0, (-110.0, -108.0))
+    record.metric = "val_distortion"
+    progress.started(record)
+    assert progress.summary() == "0/4 trials, 1 running, best val_distortion 95.50 (trial 0000: latent_size=8)"
+    lines = rendered(progress._table()).splitlines()
+    bar = "\N{BOX DRAWINGS LIGHT VERTICAL}"
+    (row,) = ([cell.strip() for cell in line.split(bar)[1:-1]] for line in lines if line.startswith(bar))
+    assert row == ["0000", "2/4", "95.50", "95.50", "8", "-"]
+    assert "val_elbo" not in "".join(lines)
+
+
+# ---------------------------------------------------------------- small words
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        (0, "0 s"),
+        (0.4, "0 s"),
+        (42, "42 s"),
+        (89.4, "89 s"),
+        (90, "2 min"),
+        (420, "7 min"),
+        (89 * 60, "89 min"),
+        (90 * 60, "1 h 30 min"),
+        (3 * 3600 + 5 * 60, "3 h 05 min"),
+        (100 * 3600, "100 h 00 min"),
+    ],
+)
+def test_a_duration_is_short(seconds: float, expected: str) -> None:
+    assert duration(seconds) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [(0.001, "0.001"), (1.23456e-4, "0.000123"), (2.0, "2"), (64, "64"), ("relu", "relu")]
+)
+def test_a_value_is_short_enough_for_a_column(value: Any, expected: str) -> None:
+    assert shown(value) == expected
+
+
+def test_no_part_of_the_view_reads_the_wall_clock() -> None:
+    source = Path(progress_module.__file__).read_text()
+    assert "time.time()" not in source
+    assert "datetime" not in source

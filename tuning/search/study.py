@@ -1,0 +1,197 @@
+"""SearchSpace -> Optuna's study, sampler and proposals."""
+
+import math
+import statistics
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
+
+from tuning.records import Configuration, TrialRecord, grouped
+from tuning.space.dimensions import Categorical, FloatRange, IntRange
+from tuning.space.model import SearchSpace
+from vae.model.metrics import EpochMetrics
+
+STUDY_FILE = "study.journal"
+STUDY_NAME = "sweep"
+Direction = Literal["maximize", "minimize"]
+# What a sweep of each metric asks of Optuna: a field of EpochMetrics, and which way is better.
+OBJECTIVES: dict[str, dict[str, Direction]] = {
+    "val_elbo": {"val_elbo": "maximize"},
+    "val_distortion": {"val_distortion": "minimize"},
+    "rate_distortion": {"val_rate": "minimize", "val_distortion": "minimize"},
+}
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)  # constant_liar, GP
+
+
+def distribution(dimension: IntRange | FloatRange | Categorical) -> BaseDistribution:
+    """A searched dimension as Optuna knows it."""
+    if isinstance(dimension, Categorical):
+        return CategoricalDistribution(dimension.choices)
+    if isinstance(dimension, IntRange):
+        return IntDistribution(dimension.low, dimension.high, log=dimension.log, step=dimension.step)
+    step = None if dimension.log else dimension.step
+    return FloatDistribution(dimension.low, dimension.high, log=dimension.log, step=step)
+
+
+def make_sampler(space: SearchSpace, seed: int, number: int) -> optuna.samplers.BaseSampler:
+    """The sampler of proposal `number`: its randomness is of (seed, number), so a resumed sweep proposes
+    what an uninterrupted one with the same results would have."""
+    own_seed = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
+    settings = space.sampler
+    if settings.type == "tpe":
+        return optuna.samplers.TPESampler(
+            seed=own_seed,
+            n_startup_trials=settings.startup_trials,
+            n_ei_candidates=settings.candidates,
+            constant_liar=True,  # trials run side by side: do not propose beside one that has no result yet
+        )
+    if settings.type == "gp":
+        return optuna.samplers.GPSampler(
+            seed=own_seed, n_startup_trials=settings.startup_trials, warn_independent_sampling=False
+        )
+    if settings.type == "cmaes":
+        return optuna.samplers.CmaEsSampler(
+            seed=own_seed, n_startup_trials=settings.startup_trials, warn_independent_sampling=False
+        )
+    return optuna.samplers.RandomSampler(seed=own_seed)  # random; a grid's points come before any proposal
+
+
+class Study:
+    """The Optuna study on disk. Trial `number` n is the sweep's n-th configuration, whose values are the means over
+    its seeds; the ledger is the truth, and a resumed sweep's study is written anew from it."""
+
+    def __init__(self, folder: Path, space: SearchSpace, seed: int, past: Sequence[TrialRecord] = ()) -> None:
+        self._space = space
+        self._seed = seed
+        self._first = space.first_trials
+        self._objectives = OBJECTIVES[space.metric]
+        # Optuna knows no intermediate values of two objectives; those of several seeds would be of none of them.
+        self._has_intermediate = len(self._objectives) == 1 and space.repeats == 1
+        self._distributions = {name: distribution(value) for name, value in space.dimensions.items()}
+        path = folder / STUDY_FILE
+        beside = path.with_name(f"{STUDY_FILE}.new")
+        for left in (beside, *folder.glob(f"{STUDY_FILE}*.lock*")):  # by a driver that was killed; this one is alone
+            left.unlink(missing_ok=True)
+        notes = _sampler_notes(path)
+        study = _create(beside, self._objectives)
+        for configuration in grouped(past):
+            study.add_trial(self._past(configuration, notes.get(configuration.number)))
+        beside.replace(path)
+        self._study = _open(path)
+        self._live = {
+            trial.number: optuna.trial.Trial(self._study, trial._trial_id)
+            for trial in self._study.get_trials(states=(TrialState.RUNNING,))
+        }
+
+    def _past(self, configuration: Configuration, notes: dict[str, Any] | None) -> optuna.trial.FrozenTrial:
+        state, values = self._outcome(configuration)
+        reached = self._intermediate(configuration.records[0])
+        if state == TrialState.PRUNED and reached:
+            values = [next(reversed(reached.values()))]  # as Optuna has it
+        return optuna.trial.create_trial(
+            state=state,
+            values=values,
+            params=configuration.params,
+            distributions={name: self._distributions[name] for name in configuration.params},
+            intermediate_values=reached,
+            system_attrs=notes,
+        )
+
+    def _outcome(self, configuration: Configuration) -> tuple[TrialState, list[float] | None]:
+        """What has become of a configuration, and of a complete one its values."""
+        if len(configuration.records) < self._space.repeats or not configuration.has_ended:
+            return TrialState.RUNNING, None
+        if configuration.is_failed:
+            return TrialState.FAIL, None
+        if any(record.state == "pruned" for record in configuration.records):
+            return TrialState.PRUNED, None
+        return TrialState.COMPLETE, [statistics.fmean(configuration.values(name)) for name in self._objectives]
+
+    def _intermediate(self, record: TrialRecord) -> dict[int, float]:
+        values = {metrics.epoch: self._value(metrics) for metrics in record.history}
+        return {epoch: value for epoch, value in values.items() if value is not None}
+
+    def _value(self, metrics: EpochMetrics) -> float | None:
+        """Of an epoch; NaN and infinity stay out, for samplers and plots to be right."""
+        (name, *_) = self._objectives
+        value: float | None = getattr(metrics, name)
+        return value if self._has_intermediate and value is not None and math.isfinite(value) else None
+
+    def propose(self) -> tuple[int, dict[str, Any]]:
+        """The next configuration's number and its searched values: those of the conditional dimensions that apply."""
+        number = len(self._study.get_trials(deepcopy=False))
+        self._study.sampler = make_sampler(self._space, self._seed, number)
+        if number < len(self._first):
+            self._study.enqueue_trial(self._first[number])
+        dimensions = self._space.dimensions
+        trial = self._study.ask({name: self._distributions[name] for name in dimensions if not dimensions[name].when})
+        for name in dimensions:
+            if dimensions[name].when and self._space.applies(name, trial.params):
+                _suggest(trial, name, self._distributions[name])
+        self._live[trial.number] = trial
+        return trial.number, {name: trial.params[name] for name in dimensions if name in trial.params}
+
+    def report(self, number: int, metrics: EpochMetrics) -> None:
+        """An intermediate value, where there are such."""
+        if (value := self._value(metrics)) is not None:
+            self._live[number].report(value, metrics.epoch)
+
+    def tell(self, configuration: Configuration) -> None:
+        """One of its trials has ended; Optuna is told of the last. It gives a pruned one its last value."""
+        state, values = self._outcome(configuration)
+        if state != TrialState.RUNNING:
+            del self._live[configuration.number]
+            self._study.tell(configuration.number, values, state=state)
+
+
+def _suggest(trial: optuna.trial.Trial, name: str, values: BaseDistribution) -> None:
+    if isinstance(values, CategoricalDistribution):
+        trial.suggest_categorical(name, values.choices)
+    elif isinstance(values, IntDistribution):
+        trial.suggest_int(name, values.low, values.high, step=values.step, log=values.log)
+    elif isinstance(values, FloatDistribution):
+        trial.suggest_float(name, values.low, values.high, step=values.step, log=values.log)
+
+
+def _create(path: Path, objectives: dict[str, Direction]) -> optuna.Study:
+    study = optuna.create_study(storage=_storage(path), study_name=STUDY_NAME, directions=list(objectives.values()))
+    study.set_metric_names(list(objectives))
+    return study
+
+
+def _open(path: Path) -> optuna.Study:
+    return optuna.load_study(storage=_storage(path), study_name=STUDY_NAME)
+
+
+def _storage(path: Path) -> JournalStorage:
+    return JournalStorage(JournalFileBackend(str(path)))
+
+
+def load_study(folder: Path) -> optuna.Study:
+    """The study of a sweep's folder, to read."""
+    return _open(folder / STUDY_FILE)
+
+
+def _sampler_notes(path: Path) -> dict[int, dict[str, Any]]:
+    """What a sampler wrote beside each trial to go on from (CMA-ES: its state); {} where no study can be read."""
+    if not path.exists():
+        return {}
+    try:
+        return {trial.number: trial.system_attrs for trial in _open(path).get_trials(deepcopy=False)}
+    except (OSError, ValueError, KeyError):  # cut off or damaged: the sampler starts again, the results are kept
+        return {}

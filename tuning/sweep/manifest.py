@@ -1,0 +1,155 @@
+"""manifest.json: what a sweep is and where it ran, enough to run it again or to go on with it."""
+
+import json
+import platform
+import subprocess
+import sys
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from tuning.cluster.allot import Cluster
+from tuning.errors import StorageError
+from tuning.layout import REPOSITORY
+from tuning.records import SweepRecord
+from tuning.space.model import SearchSpace
+from tuning.store.ledger import read_trials
+from tuning.store.place import MANIFEST_FILE
+from tuning.sweep.plan import Plan
+from vae.datasets.registry import DATASETS, is_folder
+from vae.errors import DataError
+from vae.files import LocalFiles
+
+PACKAGES = ("ray", "torch", "torchvision", "optuna", "tensorboard", "matplotlib", "scikit-learn", "numpy", "pydantic")
+FORMAT = 1
+
+
+def write_manifest(folder: Path, plan: Plan, cluster: Cluster) -> None:
+    """Write beside, rename into place; a resumed sweep writes it again, with the trials it now has."""
+    content = {
+        "format": FORMAT,
+        "name": plan.name,
+        "written": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": " ".join(sys.argv),
+        "space": plan.space.model_dump(exclude_none=True),
+        "seed": plan.seed,
+        "dataset": {
+            "name": plan.dataset,
+            "note": plan.dataset_note,
+            "data_dir": str(plan.data_dir),
+            **_images(plan),
+        },
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+        "git": _git_revision(),
+        "hardware": {"machine": platform.platform(), "cpu": cpu_name(), **asdict(cluster)},
+    }
+    LocalFiles(folder).write(MANIFEST_FILE, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def read_plan(folder: Path) -> Plan:
+    """The plan of a sweep that was started. Raises StorageError, also where its folder of images has changed since."""
+    content = _read(folder)
+    try:
+        dataset = content["dataset"]
+        if not (_is_dataset(dataset["name"]) and isinstance(content["seed"], int)):
+            raise ValueError(f"dataset {dataset['name']}, seed {content['seed']}")
+        plan = Plan(
+            name=folder.name,
+            space=SearchSpace.model_validate(content["space"]),
+            seed=content["seed"],
+            dataset=dataset["name"],
+            dataset_note=dataset["note"],
+            data_dir=Path(dataset["data_dir"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:  # pydantic's ValidationError is a ValueError
+        reason = " ".join(str(error).split())[:160]
+        raise StorageError(f"{folder / MANIFEST_FILE}: not a manifest of this version ({reason})") from None
+    if plan.dataset not in DATASETS:
+        _refuse_other_images(folder, plan, dataset)
+    return plan
+
+
+def _is_dataset(name: Any) -> bool:
+    return isinstance(name, str) and (name in DATASETS or is_folder(name))
+
+
+def _images(plan: Plan) -> dict[str, Any]:
+    """What tells the images of a sweep from others."""
+    return {
+        "image_shape": list(plan.spec.image_shape),
+        "images": dict(plan.spec.n_images),
+        "digest": plan.spec.digest,
+    }
+
+
+def _refuse_other_images(folder: Path, plan: Plan, before: dict[str, Any]) -> None:
+    """Trials on other images, or on other splits of them, could not be compared with those that the sweep has."""
+    where = folder / MANIFEST_FILE
+    try:
+        now = _images(plan)
+    except DataError as error:
+        raise StorageError(f"{where}: the images of the sweep cannot be read: {error}") from None
+    had, has = (_described(images) for images in (before, now))
+    if had != has:
+        raise StorageError(f"{where}: its trials had {had} in {plan.dataset}, which now holds {has}")
+    if before.get("digest") != now["digest"]:
+        raise StorageError(f"{where}: the images in {plan.dataset} are others than its trials had, though as many")
+
+
+def _described(images: dict[str, Any]) -> str:
+    """'120 images of 16 x 12 pixels'."""
+    try:
+        height, width = images["image_shape"]
+        return f"{sum(images['images'].values()):,} images of {height} x {width} pixels"
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return "no number of images"
+
+
+def read_sweep(folder: Path) -> SweepRecord:
+    """All that the report needs of a sweep's folder. Raises StorageError."""
+    plan = read_plan(folder)
+    return SweepRecord(
+        name=plan.name,
+        folder=folder,
+        dataset=plan.dataset,
+        dataset_note=plan.dataset_note,
+        image_shape=plan.image_shape,
+        search={name: value.model_dump(exclude_none=True) for name, value in plan.space.dimensions.items()},
+        manifest=_read(folder),
+        trials=read_trials(folder),
+    )
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    path = folder / MANIFEST_FILE
+    try:
+        content: dict[str, Any] = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise StorageError(f"{path}: cannot be read ({' '.join(str(error).split())[:120]})") from None
+    return content
+
+
+def _git_revision() -> str:
+    """The commit the code is of, with '+changes' where files differ from it; '' outside a checkout."""
+    try:
+        described = subprocess.run(
+            ["git", "describe", "--always", "--abbrev=40", "--dirty=+changes", "--exclude=*"],
+            cwd=REPOSITORY,
+            capture_output=True,
+            text=True,
+            timeout=10,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return described.stdout.strip()
+
+
+def cpu_name() -> str:
+    """The processor's name, as the system gives it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")

@@ -1,0 +1,145 @@
+"""The live view: a table that follows the sweep on a terminal, plain lines elsewhere."""
+
+import math
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from tuning.records import TrialRecord, ranked, ranked_by
+from vae.model.metrics import EpochMetrics
+
+LINE_SECONDS = 10.0  # between plain lines
+SHOWN_RUNNING = 16
+
+
+class Progress:
+    """An Observer that shows how far the sweep is. Use as a context manager around the run."""
+
+    def __init__(
+        self,
+        n_trials: int,
+        slots: int,
+        varied: Sequence[str],
+        past: Sequence[TrialRecord] = (),
+        metric: str = "val_elbo",
+    ) -> None:
+        """varied: the searched hyperparameters, each with a column. metric: SearchSpace.metric."""
+        self._n_trials = n_trials
+        self._slots = slots
+        self._varied = list(varied)
+        self._ranked_by = ranked_by(metric)
+        self._records = {record.trial_id: record for record in past}
+        self._n_before = sum(record.state != "running" for record in past)
+        self._running: dict[str, TrialRecord] = {}
+        self._console = Console()
+        self._live = Live(get_renderable=self._table, console=self._console, refresh_per_second=2, transient=True)
+        self._began = self._said = time.monotonic()
+
+    def __enter__(self) -> "Progress":
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._console.is_terminal:
+            self._live.stop()
+        self.say(self.summary())
+
+    def say(self, line: str) -> None:
+        """A plain line, above the table where there is one."""
+        self._console.print(line, markup=False, emoji=False, highlight=False, soft_wrap=True)
+
+    def started(self, record: TrialRecord) -> None:
+        self._records[record.trial_id] = record
+        self._running[record.trial_id] = record
+
+    def epoch(self, record: TrialRecord, metrics: EpochMetrics, preview: Any) -> None:
+        self._line()
+
+    def finished(self, record: TrialRecord) -> None:
+        self._running.pop(record.trial_id, None)
+        if record.state == "failed":
+            self.say(f"trial {record.trial_id} failed: {record.error}")
+        self._line()
+
+    def _line(self) -> None:
+        if not self._console.is_terminal and time.monotonic() - self._said > LINE_SECONDS:
+            self._said = time.monotonic()
+            self.say(self.summary())
+
+    def summary(self) -> str:
+        """One line: how many of each state, the best so far, the speed, the time left."""
+        counts: Counter[str] = Counter(record.state for record in self._records.values())
+        n_done = self._n_done()
+        parts = [f"{n_done}/{self._n_trials} trials"]
+        counts["running"] = len(self._running)  # a resumed sweep has some that wait for their turn
+        parts += [f"{counts[state]} {state}" for state in ("complete", "pruned", "failed", "running") if counts[state]]
+        if best := self._best():
+            value = number(getattr(best.best, self._ranked_by))
+            parts.append(f"best {self._ranked_by} {value} (trial {best.trial_id}: {self._params(best)})")
+        if n_done > self._n_before:
+            parts.append(f"{self._per_minute():.1f} trials/min")
+        if n_done < self._n_trials and math.isfinite(self.seconds_left()):
+            parts.append(f"{duration(self.seconds_left())} left")
+        return ", ".join(parts)
+
+    def _n_done(self) -> int:
+        return sum(record.state != "running" for record in self._records.values())
+
+    def _best(self) -> TrialRecord | None:
+        best = ranked(list(self._records.values()))[:1]
+        return best[0] if best and best[0].best and best[0].state != "failed" else None
+
+    def _per_minute(self) -> float:
+        return 60 * (self._n_done() - self._n_before) / (time.monotonic() - self._began)
+
+    def seconds_left(self) -> float:
+        """From the mean time of the trials that have ended in this run; inf before the first."""
+        n_new = self._n_done() - self._n_before
+        if not n_new:
+            return math.inf
+        elapsed = time.monotonic() - self._began
+        half_done = len(self._running) / 2  # those that run are half done on average
+        return elapsed / (n_new + half_done) * max(0.0, self._n_trials - self._n_done() - half_done)
+
+    def _params(self, record: TrialRecord) -> str:
+        return " ".join(f"{name}={shown(record.params[name])}" for name in self._varied if name in record.params)
+
+    def _table(self) -> Table:
+        table = Table(title=self.summary(), title_justify="left", title_style="", expand=False)
+        for column in ("trial", "epoch", self._ranked_by, "best", *self._varied):
+            table.add_column(column, justify="right")
+        for record in list(self._running.values())[:SHOWN_RUNNING]:
+            last = number(getattr(record.history[-1], self._ranked_by)) if record.history else ""
+            best = number(getattr(record.best, self._ranked_by)) if record.best else ""
+            epochs = f"{len(record.history)}/{record.config.epochs}"
+            table.add_row(record.trial_id, epochs, last, best, *settings(record.params, self._varied))
+        return table
+
+
+def settings(params: Mapping[str, Any], varied: Sequence[str]) -> list[str]:
+    """A cell for each searched hyperparameter; '-' for a conditional one that the trial has not."""
+    return [shown(params[name]) if name in params else "-" for name in varied]
+
+
+def number(value: float | None) -> str:
+    """Nats; '-' where the trial has no such number."""
+    return "-" if value is None else f"{value:.2f}"
+
+
+def shown(value: Any) -> str:
+    """A hyperparameter's value, short enough for a column."""
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def duration(seconds: float) -> str:
+    """'42 s', '7 min', '3 h 05 min'."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"

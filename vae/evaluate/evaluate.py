@@ -1,0 +1,166 @@
+"""Every number of a trained model on a split."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vae.backend.threads import one_torch_thread
+from vae.config import EVALUATION_BATCH, TrialConfig
+from vae.datasets.types import Images
+from vae.errors import CheckpointError
+from vae.evaluate.arguments import MOST_REFERENCES
+from vae.evaluate.importance import Advance, importance_weighted_bound
+from vae.evaluate.latents import active_units, mutual_information, neighbour_accuracy
+from vae.evaluate.result import Evaluation, ImportanceWeighted, NeighbourAccuracy
+from vae.model import objective
+from vae.model.elbo import evaluation_inputs, mean_distortion_and_rate
+from vae.model.metrics import Terms, has_rate
+from vae.model.network import Posterior, Vae
+from vae.randomness.streams import evaluation_noise
+
+MOST_INFORMING = 10_000  # images, the first ones, for the mutual information, whose cost is quadratic in them
+
+
+@dataclass(frozen=True)
+class Importance:
+    """How much to spend on the importance-weighted bound: samples for each of the first images of the split.
+
+    n_threads: CPU threads that share the images; they do not change the numbers.
+    """
+
+    n_samples: int = 500
+    n_images: int = 1000
+    n_threads: int = 1
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """What nearest neighbours are looked for with: the split's labels [N], and the training images."""
+
+    labels: np.ndarray
+    train: Images
+    n_neighbours: int = 5
+
+    @property
+    def reference(self) -> Images:
+        return Images(self.train.pixels[:MOST_REFERENCES], self.train.labels[:MOST_REFERENCES])
+
+
+@torch.no_grad()
+@one_torch_thread()
+def evaluate(
+    model: Vae,
+    pixels: Tensor,
+    importance: Importance | None = None,
+    neighbours: Neighbours | None = None,
+    advance: Advance = lambda _: None,
+) -> Evaluation:
+    """Every number of a plain model on a whole split, with the evaluation's own noise. pixels: uint8 [N, D].
+
+    The bound and the neighbours where they are asked for; `advance` is told of the bound's images. Raises
+    CheckpointError where the weights give no finite numbers.
+    """
+    pixels = pixels.to(model.logits.weight.device)
+    terms = _terms(model, pixels)
+    if not np.isfinite(terms.distortion):
+        raise CheckpointError(f"weights that have diverged: the distortion is {terms.distortion}")
+    noisy = _noisy_terms(model, pixels)
+    return Evaluation(
+        n_images=len(pixels),
+        distortion=terms.distortion,
+        elbo=terms.elbo,
+        rate=terms.rate,
+        noisy_distortion=noisy.distortion if noisy else None,
+        noisy_elbo=noisy.elbo if noisy else None,
+        noisy_rate=noisy.rate if noisy else None,
+        importance_weighted=_importance_weighted(model, pixels, importance, advance),
+        neighbours=_neighbours(model, pixels, neighbours),
+        **_of_posterior(model, pixels, terms),
+    )
+
+
+def _noise(model: Vae, pixels: Tensor) -> Tensor:
+    return evaluation_noise(len(pixels), model.latent_size).to(model.logits.weight)
+
+
+def _noisy_terms(model: Vae, pixels: Tensor) -> Terms | None:
+    """From the corrupted input; None of a model that was trained on the clean one, and of a pack's own stack,
+    whose trials each have a noise factor of their own."""
+    config = model.config
+    if config.input_noise == "none" or not isinstance(config, TrialConfig):
+        return None
+    return _terms(model, pixels, config.noise_factor)
+
+
+def _terms(model: Vae, pixels: Tensor, noise_factor: float | None = None) -> Terms:
+    noise = _noise(model, pixels)
+    factor = None if noise_factor is None else torch.tensor(noise_factor).to(noise)
+    distortion, rate = mean_distortion_and_rate(model, pixels, noise, factor).tolist()
+    return Terms(distortion, rate if has_rate(model.config.mode) else None)
+
+
+def _importance_weighted(
+    model: Vae, pixels: Tensor, importance: Importance | None, advance: Advance
+) -> ImportanceWeighted | None:
+    if importance is None or model.config.mode == "autoencoder":
+        return None
+    x = torch.cat(list(_targets(model, pixels[: importance.n_images])))
+    bounds = importance_weighted_bound(model, x, importance.n_samples, importance.n_threads, advance)
+    deviation = float(bounds.bound.std()) if len(x) > 1 else None
+    return ImportanceWeighted(
+        bound=float(bounds.bound.mean()),
+        standard_error=None if deviation is None else deviation / len(x) ** 0.5,
+        elbo=float(bounds.elbo.mean()),
+        n_samples=importance.n_samples,
+        n_images=len(x),
+        effective_samples=float(bounds.effective_samples.mean()),
+        proposal="prior" if model.config.mode == "decoder_only" else "posterior",
+    )
+
+
+def _of_posterior(model: Vae, pixels: Tensor, terms: Terms) -> dict[str, Any]:
+    """Active units, KL per dimension and mutual information; nothing of a model without a posterior."""
+    if terms.rate is None:
+        return {}
+    parts = [model.encode(x) for x in _targets(model, pixels)]
+    posterior = Posterior(*(torch.cat(of_parts) for of_parts in zip(*parts, strict=True)))
+    kl = objective.kl_per_dimension(posterior).double()
+    first = Posterior(*(of_all[:MOST_INFORMING] for of_all in posterior))
+    z = first.mean + torch.exp(0.5 * first.log_variance) * _noise(model, pixels)[:MOST_INFORMING]
+    information = mutual_information(first, z)
+    return {
+        "active_units": int(active_units(posterior.mean).sum()),
+        "kl_per_dimension": kl.mean(0).tolist(),
+        "mutual_information": information.value,
+        "mutual_information_ceiling": information.ceiling,
+        "marginal_kl": float(kl[:MOST_INFORMING].sum(-1).mean()) - information.value,
+    }
+
+
+def _neighbours(model: Vae, pixels: Tensor, given: Neighbours | None) -> NeighbourAccuracy | None:
+    """None without an encoder, and where there are no two labels to tell apart."""
+    if given is None or model.config.mode == "decoder_only" or len(np.unique(given.reference.labels)) < 2:
+        return None
+    reference, n = given.reference, given.n_neighbours
+    known = codes(model, torch.from_numpy(reference.pixels))
+    accuracy = neighbour_accuracy(codes(model, pixels), given.labels, known, reference.labels, n)
+    return NeighbourAccuracy(accuracy, n, len(known))
+
+
+@torch.no_grad()
+def codes(model: Vae, pixels: Tensor) -> np.ndarray:
+    """E_q[z|x] of a vae, the code of an autoencoder, [N, L], from the clean input. pixels: uint8 [N, D]."""
+    pixels = pixels.to(model.logits.weight.device)
+    return torch.cat([model.code(x) for x in _targets(model, pixels)]).cpu().numpy()
+
+
+def _targets(model: Vae, pixels: Tensor) -> Iterator[Tensor]:
+    """The clean images as the decoder is to give them back, a batch [B, D] at a time."""
+    for start in range(0, len(pixels), EVALUATION_BATCH):
+        batch = pixels[start : start + EVALUATION_BATCH]
+        x, _ = evaluation_inputs(model, batch, torch.arange(start, start + len(batch), device=pixels.device))
+        yield x
