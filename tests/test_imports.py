@@ -115,7 +115,7 @@ def modules() -> dict[str, Path]:
 
 
 def imported_modules(file: Path) -> set[str]:
-    """`from vae.model import objective` is of vae.model.objective; `from vae.datasets.registry import load` of registry."""
+    """`from vae.model import objective` is of that module, as is `from vae.model.objective import rate`."""
     known = modules()
     return {found.target if found.target in known else found.module for found in imports_of(file)} & known.keys()
 

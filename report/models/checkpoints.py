@@ -7,12 +7,12 @@ from pathlib import Path
 
 from report.models.subject import Subject
 from tuning.records import SweepRecord, TrialRecord
-from vae.storage.checkpoint import MODEL_FILE, Description, unpack_model
 from vae.datasets.registry import load, spec
+from vae.datasets.types import Images
 from vae.errors import CheckpointError
 from vae.files import LocalFiles
-from vae.datasets.types import Images
 from vae.model.network import Vae
+from vae.storage.checkpoint import MODEL_FILE, Description, unpack_model
 
 
 @dataclass(frozen=True)

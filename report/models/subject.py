@@ -8,16 +8,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vae.model import likelihood, objective
-from vae.storage.checkpoint import Description
 from vae.config import EVALUATION_BATCH, Mode, TrialConfig
 from vae.datasets.registry import DATASETS
-from vae.errors import CheckpointError
-from vae.model.elbo import evaluation_inputs
 from vae.datasets.types import Images
+from vae.errors import CheckpointError
 from vae.evaluate.latents import active_units
+from vae.model import likelihood, objective
+from vae.model.elbo import evaluation_inputs
 from vae.model.metrics import EpochMetrics, has_rate
 from vae.model.network import Vae
+from vae.storage.checkpoint import Description
 
 Strength = Literal["KL", "variance", "none"]  # what tells a latent that carries much from one that carries little
 

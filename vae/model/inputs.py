@@ -1,7 +1,7 @@
 """From grey values to what a model sees and what it is to give back: scaled, binarised, corrupted.
 
-Each random number follows from a key and the image's place in its split (counter_rng), so an image is corrupted in the same way
-whichever trials train beside it.
+Each random number follows from a key and the image's place in its split (counter_rng), so an image is corrupted the
+same way whichever trials train beside it.
 """
 
 import torch

@@ -6,22 +6,22 @@ from typing import Any
 
 import pytest
 import torch
-from tests.material.reports import record, trained
 from torch.distributions import Bernoulli, Normal, kl_divergence
 
 from report.models import best
 from report.models.best import BOUND_IMAGES, BOUND_SAMPLES, export_best
+from tests.material.reports import record, trained
 from tuning.records import SweepRecord, ranked
-from vae.storage.checkpoint import MODEL_FILE, load_model
+from vae.datasets.types import Images
 from vae.errors import CheckpointError, DataError
-from vae.evaluate.evaluate import evaluate
 from vae.evaluate.__main__ import main as evaluate_main
+from vae.evaluate.evaluate import evaluate
 from vae.evaluate.result import Evaluation
 from vae.files import LocalFiles
-from vae.datasets.types import Images
 from vae.model.network import Vae
-from vae.storage.snapshots import SNAPSHOTS_FILE
 from vae.randomness.streams import evaluation_noise
+from vae.storage.checkpoint import MODEL_FILE, load_model
+from vae.storage.snapshots import SNAPSHOTS_FILE
 
 CONFIGS = [{"beta": 1.0}, {"beta": 0.5, "latent_size": 4}, {"beta": 8.0}, {"learning_rate": 0.01}]
 

@@ -3,9 +3,9 @@ import math
 import numpy as np
 import pytest
 import torch
-from tests.material.subjects import grey, subject
 
 from report.models.subject import Subject
+from tests.material.subjects import grey, subject
 from vae.errors import CheckpointError
 
 MEANS = np.array([[1.0, 0.0], [-1.0, 0.25], [3.0, 0.5]])
