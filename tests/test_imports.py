@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -15,6 +16,19 @@ from tests.material.paths import REPOSITORY
 PACKAGES = ("vae", "tuning", "report")
 OURS = (*PACKAGES, "sweep", "benchmarks")
 FOREIGN_TO_VAE = ("ray", "optuna", "yaml", "tensorboard")
+# The rooms of each package from the ground up: a room imports its own files and those of the rooms before it.
+FLOORS = {
+    "vae": (
+        *("config", "errors", "files", "randomness", "backend", "datasets"),
+        *("cli", "model", "storage", "evaluate", "training", "__main__"),
+    ),
+    "tuning": (
+        *("layout", "errors", "records", "space", "store", "view"),
+        *("cluster", "workers", "search", "sweep", "options"),
+    ),
+    "report": ("labels", "models", "numbers", "drawing", "output", "build", "options", "__main__"),
+}
+MOST_FILES = 9  # of a room, __init__.py aside
 
 
 class Import(NamedTuple):
@@ -128,8 +142,51 @@ def test_no_import_inside_a_function_dodges_a_cycle() -> None:
     assert order.index("vae.config") < order.index("vae.training.pack") < order.index("vae.training.trial")
 
 
-def test_no_module_is_named_utils() -> None:
-    assert [file for file in all_files() if file.stem in ("utils", "util", "helpers", "common", "misc")] == []
+def room_of(module: str) -> str:
+    """'model' of vae.model.network, 'config' of vae.config."""
+    return module.split(".")[1]
+
+
+def climbs(file: Path) -> list[str]:
+    """Imports of a room that stands above the file's own."""
+    package, *inside = file.relative_to(REPOSITORY).with_suffix("").parts
+    floor = FLOORS[package].index
+    targets = sorted(name for name in imported_modules(file) if name.startswith(f"{package}."))
+    return [f"{file.name} imports {name}" for name in targets if floor(room_of(name)) > floor(inside[0])]
+
+
+def test_the_reader_of_floors_sees_an_arrow_that_runs_back_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = REPOSITORY / "vae" / "model" / "network.py"
+    monkeypatch.setattr(
+        Path, "read_text", lambda _: "from vae.training.pack import Pack\nfrom vae.config import Mode\n"
+    )
+    assert climbs(wrong) == ["network.py imports vae.training.pack"]
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_no_arrow_runs_back_up_between_the_rooms_of_a_package(package: str) -> None:
+    files = [file for file in files_of(package) if file.name != "__init__.py"]
+    assert [climb for file in files for climb in climbs(file)] == []
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_room_has_a_floor_and_at_most_nine_files(package: str) -> None:
+    files = [file.relative_to(REPOSITORY / package) for file in files_of(package) if file.name != "__init__.py"]
+    assert {file.with_suffix("").parts[0] for file in files} == set(FLOORS[package])
+    crowded = {str(room): n for room, n in Counter(file.parent for file in files).items() if n > MOST_FILES}
+    assert crowded == {}
+
+
+def test_the_numbers_of_a_report_draw_nothing() -> None:
+    files = files_of("report/numbers", "report/models")
+    assert len(files) > 10
+    assert [found for found in imports_of(*files) if is_within(found.target, "matplotlib", "rich")] == []
+
+
+def test_the_search_space_knows_neither_ray_nor_optuna() -> None:
+    files = files_of("tuning/space")
+    assert len(files) > 5
+    assert [found for found in imports_of(*files) if is_within(found.target, "ray", "optuna", "torch")] == []
 
 
 def is_private(name: str) -> bool:
