@@ -1,18 +1,23 @@
-# make sweep   a sweep and its report (ARGS="--trials 8" adds options)
-# make test    the tests             (ARGS="-m 'not slow'" leaves the long ones out)
-# make lint    ruff and mypy
+# make sweep      a sweep and its report (ARGS="--trials 8" adds options)
+# make test       the tests that are not slow: a few minutes on two cores
+# make test-all   every test: those of `make test`, then the slow ones
+# make lint       ruff and mypy
+# make schema     search_spaces/schema.json, which completes spaces in an editor
 # Each creates the virtual environment first, if there is none. PYTHON=python3.12 chooses another Python.
 PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: sweep test lint schema
+.PHONY: sweep test test-all lint schema
 
 sweep: .venv/installed
 	$(BIN)/python sweep.py --space beta_study $(ARGS)
 
 test: .venv/installed-dev
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+test-all: test
+	$(BIN)/python -m pytest -m slow $(ARGS)
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .
