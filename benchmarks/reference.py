@@ -29,7 +29,7 @@ from vae.evaluate.importance import importance_weighted_bound
 from vae.evaluate.result import Evaluation
 from vae.model.elbo import evaluation_inputs
 from vae.model.network import Vae
-from vae.storage.checkpoint import TrialState
+from vae.storage.state import TrialState
 from vae.training.pack import Pack
 
 GATE = TrialConfig(latent_size=20, hidden_units=400, learning_rate=1e-3, batch_size=128, epochs=10)

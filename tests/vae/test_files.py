@@ -14,7 +14,8 @@ import pytest
 
 from vae.config import TrialConfig
 from vae.files import LocalFiles
-from vae.storage.checkpoint import CHECKPOINT_FILE, Description, TrialState, pack_checkpoint, unpack_checkpoint
+from vae.storage.checkpoint import CHECKPOINT_FILE, Description, pack_checkpoint, unpack_checkpoint
+from vae.storage.state import TrialState
 
 
 def test_files_are_read_as_written_and_none_where_there_is_none(tmp_path: Path) -> None:

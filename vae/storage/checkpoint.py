@@ -20,28 +20,13 @@ from vae.config import TrialConfig
 from vae.errors import CheckpointError
 from vae.files import LocalFiles
 from vae.model.metrics import EpochMetrics
-from vae.model.network import Vae, initial_weights
-from vae.training.adam import AdamState
+from vae.model.network import Vae
+from vae.storage.state import AdamState, TrialState
 
 FORMAT = "vae-sweep/1"
 MODEL_FILE = "model.safetensors"
 CHECKPOINT_FILE = "checkpoint.safetensors"
 LONGEST_SIDE = 65_536  # pixels; more is damage, not an image
-
-
-@dataclass
-class TrialState:
-    """A plain trial between two epochs, on the CPU: what goes on exactly as if it had never stopped."""
-
-    config: TrialConfig
-    weights: dict[str, Tensor]
-    adam: AdamState
-    epoch: int = 0
-
-    @classmethod
-    def initial(cls, n_pixels: int, config: TrialConfig) -> "TrialState":
-        weights = initial_weights(n_pixels, config)
-        return cls(config, weights, AdamState.initial(weights))
 
 
 @dataclass(frozen=True)

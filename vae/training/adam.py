@@ -4,28 +4,14 @@ Both hold their moments by parameter name, so that a trial's state means the sam
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from vae.model.padding import padded_to, place, take
+from vae.storage.state import AdamState
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
-
-
-@dataclass
-class AdamState:
-    """A plain trial's optimiser state: first and second moments by parameter name, and the steps taken."""
-
-    step: int
-    exp_avg: dict[str, Tensor]
-    exp_avg_sq: dict[str, Tensor]
-
-    @classmethod
-    def initial(cls, weights: Mapping[str, Tensor]) -> "AdamState":
-        zeros = {name: torch.zeros_like(weight) for name, weight in weights.items()}
-        return cls(0, zeros, {name: zero.clone() for name, zero in zeros.items()})
 
 
 class FusedAdam:

@@ -20,7 +20,7 @@ from vae.model.metrics import EpochMetrics, Terms, has_rate
 from vae.model.network import Vae
 from vae.model.shape_class import ShapeClass
 from vae.randomness.streams import evaluation_noise
-from vae.storage.checkpoint import TrialState
+from vae.storage.state import TrialState
 from vae.training.adam import adam_for
 from vae.training.loop import Step
 from vae.training.prefetch import Ahead

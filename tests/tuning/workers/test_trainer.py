@@ -30,7 +30,8 @@ from tuning.workers.trainer import FIRST_SLOTS, Trainer
 from vae.config import TrialConfig
 from vae.errors import CheckpointError
 from vae.model.shape_class import ShapeClass
-from vae.storage.checkpoint import CHECKPOINT_FILE, MODEL_FILE, TrialState
+from vae.storage.checkpoint import CHECKPOINT_FILE, MODEL_FILE
+from vae.storage.state import TrialState
 from vae.training import trial as training_module
 from vae.training.pack import Pack
 

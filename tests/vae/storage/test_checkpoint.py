@@ -23,14 +23,13 @@ from vae.storage.checkpoint import (
     FORMAT,
     MODEL_FILE,
     Description,
-    TrialState,
     load_model,
     pack_checkpoint,
     pack_model,
     unpack_checkpoint,
     unpack_model,
 )
-from vae.training.adam import AdamState
+from vae.storage.state import AdamState, TrialState
 
 CONFIG = TrialConfig(latent_size=2, hidden_units=3, learning_rate=1 / 3, seed=2**32 - 1)
 HISTORY = [EpochMetrics.of(epoch, 1.0, Terms(1 / epoch, 0.1), Terms(2 / epoch, 0.2), None, 0.3) for epoch in (1, 2)]

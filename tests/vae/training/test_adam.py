@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from vae.training.adam import AdamState, FusedAdam
+from vae.storage.state import AdamState
+from vae.training.adam import FusedAdam
 
 
 def parameters(dtype: torch.dtype) -> dict[str, nn.Parameter]:

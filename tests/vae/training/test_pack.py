@@ -19,7 +19,7 @@ from vae.model import elbo
 from vae.model.metrics import EpochMetrics
 from vae.model.network import initial_weights
 from vae.model.shape_class import ShapeClass
-from vae.storage.checkpoint import TrialState
+from vae.storage.state import TrialState
 from vae.training import loop as step_module
 from vae.training import pack as pack_module
 from vae.training.pack import Pack

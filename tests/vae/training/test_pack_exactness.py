@@ -13,9 +13,10 @@ from torch import Tensor
 from vae.config import TrialConfig
 from vae.model.metrics import EpochMetrics
 from vae.model.shape_class import ShapeClass
-from vae.storage.checkpoint import Description, TrialState, pack_checkpoint, unpack_checkpoint
+from vae.storage.checkpoint import Description, pack_checkpoint, unpack_checkpoint
+from vae.storage.state import AdamState, TrialState
 from vae.training import pack as pack_module
-from vae.training.adam import AdamState, FusedAdam, RowAdam, StackedAdam
+from vae.training.adam import FusedAdam, RowAdam, StackedAdam
 from vae.training.pack import Pack
 
 TOLERANCE = 1e-10
