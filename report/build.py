@@ -12,13 +12,12 @@ from report.models.checkpoints import HeldOut, Look
 from report.models.subject import Subject
 from report.numbers.sweep.sheet import sheet
 from report.output.event_files import write_images
-from report.output.folder_swap import rebuilt
 from report.output.gif import animations
 from report.output.projector import write_projector
 from report.output.summary import NO_MODEL, summary
 from tuning.records import SweepRecord
 from vae.errors import CheckpointError
-from vae.files import LocalFiles
+from vae.files import LocalFiles, rebuilt
 from vae.storage.snapshots import SNAPSHOTS_FILE
 
 Say = Callable[[str], None]

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from typing import Any
 
+from vae.cli.format import shown
+
 BETA = "\N{GREEK SMALL LETTER BETA}"
 
 
@@ -17,12 +19,10 @@ def words(choice: str) -> str:
 
 
 def named(hyperparameter: str, value: Any) -> str:
-    """'latent size 5', 'beta 0.314', 'autoencoder'; a choice that says nothing alone is named too: 'noise none'."""
+    """'latent size 5', 'beta 0.3142', 'autoencoder'; a choice that says nothing alone is named too: 'noise none'."""
     if isinstance(value, str):
         return f"{name_of(hyperparameter)} none" if value == "none" else words(value)
-    if isinstance(value, float):
-        return f"{name_of(hyperparameter)} {value:.3g}"
-    return f"{name_of(hyperparameter)} {value}"
+    return f"{name_of(hyperparameter)} {shown(value)}"
 
 
 def filled(parts: Iterable[str], n_characters: int) -> str:

@@ -1,6 +1,7 @@
 """The lines below a figure's title: which model it is of."""
 
 from report.drawing.style import signed
+from vae.cli.format import shown
 from vae.config import TrialConfig
 from vae.datasets.registry import short_name
 from vae.storage.checkpoint import Description
@@ -24,23 +25,23 @@ def _architecture(config: TrialConfig) -> list[str]:
     layers = f"{config.hidden_layers} \N{MULTIPLICATION SIGN} " if config.hidden_layers > 1 else ""
     mode = {"vae": [], "autoencoder": ["autoencoder"], "decoder_only": ["decoder only"]}[config.mode]
     size = [f"latent size {config.latent_size}", f"hidden units {layers}{config.hidden_units}", config.activation]
-    return mode + size + ([f"dropout {config.dropout:.3g}"] if config.dropout else [])
+    return mode + size + ([f"dropout {shown(config.dropout)}"] if config.dropout else [])
 
 
 def _objective(config: TrialConfig) -> list[str]:
     """What is not as usual, and beside it the weight of the KL and the learning rate."""
-    parts = [f"\N{GREEK SMALL LETTER BETA} {config.beta:.4g}"] if config.mode == "vae" else []
+    parts = [f"\N{GREEK SMALL LETTER BETA} {shown(config.beta)}"] if config.mode == "vae" else []
     if config.mode == "vae" and config.kl_warmup_epochs:
         parts.append(f"KL warm-up {config.kl_warmup_epochs} epochs")
     if config.mode == "vae" and config.free_bits:
-        parts.append(f"free bits {config.free_bits:.3g} nats")
+        parts.append(f"free bits {shown(config.free_bits)} nats")
     if config.likelihood in LIKELIHOODS:
         parts.append(f"{LIKELIHOODS[config.likelihood]} likelihood")
     if config.binarize != "none":
         parts.append({"stochastic": "binarised at random", "threshold": "binarised at one half"}[config.binarize])
     if config.input_noise != "none":
-        parts.append(f"{_noise(config)} {config.noise_factor:.3g}")
-    return [*parts, f"learning rate {config.learning_rate:.3g}"]
+        parts.append(f"{_noise(config)} {shown(config.noise_factor)}")
+    return [*parts, f"learning rate {shown(config.learning_rate)}"]
 
 
 def _noise(config: TrialConfig) -> str:

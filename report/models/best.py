@@ -12,7 +12,6 @@ from typing import Any
 import torch
 
 from report.models.checkpoints import Checkpoint, read_checkpoint
-from report.output.folder_swap import rebuilt
 from tuning.records import SweepRecord, TrialRecord, ranked
 from vae.cli.command_line import all_cores
 from vae.cli.progress import Lines
@@ -21,7 +20,7 @@ from vae.datasets.types import Images
 from vae.errors import CheckpointError
 from vae.evaluate.evaluate import Importance, Neighbours, evaluate
 from vae.evaluate.result import Evaluation
-from vae.files import LocalFiles
+from vae.files import LocalFiles, rebuilt
 from vae.model.metrics import EpochMetrics
 from vae.storage.checkpoint import MODEL_FILE
 from vae.storage.snapshots import SNAPSHOTS_FILE

@@ -6,6 +6,7 @@ from report.drawing.sweep.scores import describe
 from report.models.best import BestModel
 from report.numbers.sweep.rate_distortion import front_table
 from tuning.records import Configuration, SweepRecord, TrialRecord, configurations
+from vae.cli.format import shown
 from vae.evaluate.result import Evaluation, ImportanceWeighted
 
 NO_MODEL = "No model is shown: none was asked for, or no trial has left one that can be read."
@@ -66,7 +67,7 @@ def _ranked_by(one: BestModel) -> Row:
 def _values(sweep: SweepRecord, record: TrialRecord) -> Row:
     """The searched hyperparameters; no cell for a conditional one that the trial has not."""
     values = {name: record.params[name] for name in sweep.search if name in record.params}
-    return {name: f"{value:.4g}" if isinstance(value, float) else str(value) for name, value in values.items()}
+    return {name: shown(value) for name, value in values.items()}
 
 
 def _numbers(of_split: str, found: Evaluation) -> Row:

@@ -7,7 +7,7 @@ from report.labels import filled, named
     ("name", "value", "expected"),
     [
         ("latent_size", 5, "latent size 5"),
-        ("beta", 0.314159, "β 0.314"),
+        ("beta", 0.314159, "β 0.3142"),
         ("beta", 1.0, "β 1"),
         ("learning_rate", 1e-4, "learning rate 0.0001"),
         ("mode", "decoder_only", "decoder only"),

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from vae.config import TrialConfig
-from vae.files import LocalFiles
-from vae.storage.checkpoint import CHECKPOINT_FILE, Description, pack_checkpoint, unpack_checkpoint
+from vae.errors import UserError
+from vae.files import LocalFiles, cannot_write, rebuilt
+from vae.storage.checkpoint import CHECKPOINT_FILE, Description, TrialState, pack_checkpoint, unpack_checkpoint
 from vae.storage.state import TrialState
 
 
@@ -135,3 +136,117 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(full_disk: Path) -> No
         LocalFiles(full_disk).write(CHECKPOINT_FILE, new)
     assert [path.name for path in full_disk.iterdir()] == [CHECKPOINT_FILE]
     assert (full_disk / CHECKPOINT_FILE).read_bytes() == old
+
+
+# ---------------------------------------------------------------- a file that cannot be written is the user's error
+
+
+def write_into(path: Path, content: bytes = b"numbers") -> None:
+    with cannot_write(path):
+        LocalFiles(path.parent).write(path.name, content)
+
+
+def test_a_file_that_cannot_be_written_is_one_line_with_its_path_and_the_reason(full_disk: Path) -> None:
+    with pytest.raises(UserError, match=r"^/.*/numbers\.json: cannot write \(No space left on device\)$"):
+        write_into(full_disk / "numbers.json", bytes(600_000))
+
+
+def test_where_another_file_is_in_the_way_the_reason_names_it(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="cannot write") as caught:
+        write_into(tmp_path / "file" / "numbers.json")
+    path = tmp_path / "file"
+    assert str(caught.value) == f"{path / 'numbers.json'}: cannot write (File exists: {path})"
+
+
+def test_an_error_without_words_of_the_system_keeps_its_own(tmp_path: Path) -> None:
+    with (
+        pytest.raises(UserError, match=r"numbers: cannot write \(no such bucket\)$"),
+        cannot_write(tmp_path / "numbers"),
+    ):
+        raise OSError("no such bucket")
+
+
+def test_a_file_that_can_be_written_and_another_error_pass(tmp_path: Path) -> None:
+    write_into(tmp_path / "numbers.json")
+    assert (tmp_path / "numbers.json").read_bytes() == b"numbers"
+    with pytest.raises(ZeroDivisionError, match="division"), cannot_write(tmp_path):
+        print(1 / 0)
+
+
+# ---------------------------------------------------------------- a folder that is replaced as a whole
+
+
+def _build(folder: Path, content: str) -> None:
+    with rebuilt(folder) as beside:
+        (beside / content).touch()
+
+
+def _fail_half_way(folder: Path) -> None:
+    with rebuilt(folder) as beside:
+        (beside / "new").touch()
+        raise ArithmeticError("half way")
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_folder_is_replaced_whole(tmp_path: Path) -> None:
+    _build(tmp_path / "best", "old")
+    _build(tmp_path / "best", "new")
+    assert _names(tmp_path / "best") == ["new"]
+    assert _names(tmp_path) == ["best"]
+
+
+def test_until_the_end_the_old_folder_is_there(tmp_path: Path) -> None:
+    _build(tmp_path / "best", "old")
+    with rebuilt(tmp_path / "best") as beside:
+        (beside / "new").touch()
+        assert _names(tmp_path / "best") == ["old"]
+
+
+def test_a_rebuild_that_fails_leaves_the_old_folder_and_nothing_beside(tmp_path: Path) -> None:
+    _build(tmp_path / "best", "old")
+    with pytest.raises(ArithmeticError, match="half way"):
+        _fail_half_way(tmp_path / "best")
+    assert _names(tmp_path / "best") == ["old"]
+    assert _names(tmp_path) == ["best"]
+
+
+def test_when_the_new_folder_cannot_take_its_place_the_old_one_comes_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _build(tmp_path / "best", "old")
+    rename = Path.rename
+
+    def failing(path: Path, target: Path) -> Path:
+        if path.name == ".best.new":
+            raise OSError(5, "Input/output error")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", failing)
+    with pytest.raises(UserError, match="Input/output error"):
+        _build(tmp_path / "best", "new")
+    assert _names(tmp_path / "best") == ["old"]
+    assert _names(tmp_path) == ["best"]
+
+
+@pytest.mark.parametrize("left", [[".best.new"], [".best.old"], [".best.old", ".best.new"], ["best", ".best.old"]])
+def test_what_a_killed_rebuild_left_is_used_or_cleared(tmp_path: Path, left: list[str]) -> None:
+    for name in left:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name.strip(".")).touch()
+    with pytest.raises(ArithmeticError, match="half way"):
+        _fail_half_way(tmp_path / "best")
+    expected = {"best": "best", ".best.old": "best.old"}
+    kept = next((expected[name] for name in ("best", ".best.old") if name in left), None)
+    assert _names(tmp_path) == (["best"] if kept else [])
+    if kept:
+        assert _names(tmp_path / "best") == [kept]
+
+
+def test_a_place_that_cannot_be_written_is_the_users_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="cannot write"):
+        _build(tmp_path / "file" / "best", "new")

@@ -12,7 +12,7 @@ from tuning.errors import SpaceError
 from tuning.space.dimensions import condition
 from tuning.space.examples import middling, widest
 from tuning.space.model import MOST_TRIALS, SearchSpace
-from tuning.view.progress import duration
+from vae.cli.format import duration
 from vae.config import TrialConfig
 from vae.datasets import registry
 from vae.datasets.types import DatasetSpec

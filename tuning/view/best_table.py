@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from rich.table import Table
 
 from tuning.records import Configuration, TrialRecord, configurations, pareto_front, ranked_by
-from tuning.view.progress import number, settings
+from tuning.view.progress import settings
+from vae.cli.format import number
 
 BASIS = {"val_elbo": "nats per image, beta = 1, validation split", "val_distortion": "nats per image, validation split"}
 

@@ -11,6 +11,7 @@ from rich.live import Live
 from rich.table import Table
 
 from tuning.records import TrialRecord, ranked, ranked_by
+from vae.cli.format import duration, number, shown
 from vae.model.metrics import EpochMetrics
 
 LINE_SECONDS = 10.0  # between plain lines
@@ -125,21 +126,3 @@ class Progress:
 def settings(params: Mapping[str, Any], varied: Sequence[str]) -> list[str]:
     """A cell for each searched hyperparameter; '-' for a conditional one that the trial has not."""
     return [shown(params[name]) if name in params else "-" for name in varied]
-
-
-def number(value: float | None) -> str:
-    """Nats; '-' where the trial has no such number."""
-    return "-" if value is None else f"{value:.2f}"
-
-
-def shown(value: Any) -> str:
-    """A hyperparameter's value, short enough for a column."""
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
-def duration(seconds: float) -> str:
-    """'42 s', '7 min', '3 h 05 min'."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"

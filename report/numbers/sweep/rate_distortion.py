@@ -8,6 +8,7 @@ from report.labels import BETA
 from report.numbers.sweep.scores import Point, points, score_floor
 from tuning import records
 from tuning.records import SweepRecord, TrialRecord
+from vae.cli.format import shown
 
 LABEL_MARGIN = 0.09  # of the axes, between their edges and the middle of a label
 NO_FRONT = "No trial has ended, so there is no front of rate and distortion yet."
@@ -89,7 +90,7 @@ def _row(sweep: SweepRecord, record: TrialRecord) -> list[str]:
     values = [record.params.get(name, "") for name in sweep.search]
     return [
         record.trial_id,
-        *(f"{value:.4g}" if isinstance(value, float) else str(value) for value in values),
+        *map(shown, values),
         f"{reached.val_rate:.2f}",
         f"{reached.val_distortion:.2f}",
         f"{reached.val_elbo:.2f} ({reached.epoch})",

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from tuning.records import TrialRecord
 from tuning.view import progress as progress_module
-from tuning.view.progress import Progress, duration, shown
+from tuning.view.progress import Progress
 from vae.config import TrialConfig
 from vae.model.metrics import EpochMetrics, Terms
 
@@ -211,35 +211,6 @@ def test_ranked_by_distortion_the_view_speaks_of_it_and_shows_a_dash_for_what_do
     (row,) = ([cell.strip() for cell in line.split(bar)[1:-1]] for line in lines if line.startswith(bar))
     assert row == ["0000", "2/4", "95.50", "95.50", "8", "-"]
     assert "val_elbo" not in "".join(lines)
-
-
-# ---------------------------------------------------------------- small words
-
-
-@pytest.mark.parametrize(
-    ("seconds", "expected"),
-    [
-        (0, "0 s"),
-        (0.4, "0 s"),
-        (42, "42 s"),
-        (89.4, "89 s"),
-        (90, "2 min"),
-        (420, "7 min"),
-        (89 * 60, "89 min"),
-        (90 * 60, "1 h 30 min"),
-        (3 * 3600 + 5 * 60, "3 h 05 min"),
-        (100 * 3600, "100 h 00 min"),
-    ],
-)
-def test_a_duration_is_short(seconds: float, expected: str) -> None:
-    assert duration(seconds) == expected
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"), [(0.001, "0.001"), (1.23456e-4, "0.000123"), (2.0, "2"), (64, "64"), ("relu", "relu")]
-)
-def test_a_value_is_short_enough_for_a_column(value: Any, expected: str) -> None:
-    assert shown(value) == expected
 
 
 def test_no_part_of_the_view_reads_the_wall_clock() -> None:
