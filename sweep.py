@@ -14,7 +14,8 @@ from rich.console import Console
 
 from report.output.live_events import SweepEvents
 from tuning import options
-from tuning.cluster.connect import check_memory, check_storage, connected
+from tuning.cluster.checks import check_memory, check_storage
+from tuning.cluster.connect import connected
 from tuning.records import TrialRecord, grouped
 from tuning.space.load import list_spaces, load_space
 from tuning.store import place as storage

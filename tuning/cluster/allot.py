@@ -1,21 +1,22 @@
-"""What the machines can hold: how many trials at a time, and what each takes. Pure; tuning.cluster.connect asks Ray."""
+"""Decide how many trials the machines hold at a time and what each takes. Pure: tuning.cluster.connect asks Ray."""
 
 from dataclasses import dataclass
 
 from tuning.errors import ClusterError
 
-PACK_SLOTS = 32  # trials that train together on a GPU, unless told otherwise
-MOST_SLOTS = 1024  # of a pack
-GPU_SHARE = 8  # trials to a GPU at the most where each trains alone; a choice, not measured on a GPU
+PACK_SLOTS = 32  # trials that train together on a GPU by default
+MOST_SLOTS = 1024  # the largest pack
+GPU_SHARE = 8  # the most trials on a GPU where each trains alone; a choice, not measured
 PRECISION = 10_000  # Ray counts resources in ten-thousandths
 
 
 @dataclass(frozen=True)
 class Request:
-    """What the user asked of the machines. None: choose. pack: trials that train together on a device, 0: none.
+    """What the user asked of the machines; None leaves the choice to `allot`.
 
-    cpus_per_trial is of a trial that trains alone; one in a pack waits for its trainer and takes what is left.
-    gpus_per_trial says how many trials share a GPU, so pack is chosen to be just these.
+    pack: how many trials train together on a device; 0: each trains alone.
+    cpus_per_trial counts for trials that train alone; a trial in a pack takes its part of the trainer's CPUs.
+    gpus_per_trial below 1 says how many trials share a GPU, and these are then a pack.
     """
 
     address: str | None = None
@@ -36,7 +37,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Cluster:
-    """The machines that are there, and what one trial takes of them. pack: slots of a device's trainer, 0: none."""
+    """The machines that are there, and what one trial takes. pack: slots of a device's trainer; 0: no trainer."""
 
     nodes: list[Node]
     cpus_per_trial: float
@@ -59,9 +60,9 @@ class Cluster:
 
 
 def allot(request: Request, nodes: list[Node], capacity: list[Node]) -> Cluster:
-    """Each trial's share. nodes: those that are there; capacity: those that an autoscaler may bring, else the same.
+    """Choose each trial's share. nodes: the live ones; capacity: all that may become live.
 
-    Raises ClusterError where no node can hold a trial as it was asked for.
+    Raises ClusterError if no node can hold a trial as the user asked for it.
     """
     _check(request, capacity)
     pack = _pack(request, capacity)
@@ -89,7 +90,7 @@ def _check(request: Request, capacity: list[Node]) -> None:
 
 
 def _pack(request: Request, capacity: list[Node]) -> int:
-    """Trials to a device's pack, 0: each alone."""
+    """The slots of a device's pack; 0: each trial trains alone."""
     asked = request.gpus_per_trial
     if asked and request.pack != 0:
         fitting = max(1, min(MOST_SLOTS, int(1 / asked + 1e-9)))
@@ -105,12 +106,12 @@ def _pack(request: Request, capacity: list[Node]) -> int:
 
 
 def _with_gpu(capacity: list[Node]) -> list[Node]:
-    """Those whose GPUs trials can use; a cluster's head may have none of its CPUs to give."""
+    """The nodes whose GPUs trials can use: a trial needs some CPU too, and a head may offer none."""
     return [node for node in capacity if node.gpus and node.cpus]
 
 
 def _share(request: Request, capacity: list[Node]) -> tuple[float, float]:
-    """Trials alone: GPUs as asked, otherwise such a share of one that every CPU is used, up to GPU_SHARE trials."""
+    """CPUs and GPUs of a trial that trains alone. By default all CPUs work, with up to GPU_SHARE trials on a GPU."""
     cpus, with_gpu = request.cpus_per_trial, _with_gpu(capacity)
     if request.gpus_per_trial is not None or not with_gpu:
         return cpus, request.gpus_per_trial or 0.0
@@ -119,7 +120,11 @@ def _share(request: Request, capacity: list[Node]) -> tuple[float, float]:
 
 
 def _packed_share(request: Request, capacity: list[Node], pack: int) -> tuple[float, float]:
-    """Trials of a trainer do nothing but wait for it, so `pack` of them share a GPU and its part of the CPUs."""
+    """CPUs and GPUs of a trial in a pack: a device's part of the node, divided by the slots of its trainer.
+
+    Such a trial only waits for its trainer. It still holds a share of the CPUs, because shares are how Ray knows
+    where there is room: with these, Ray sends each node as many trials as its trainers have slots, and no more.
+    """
     with_gpu = _with_gpu(capacity) if request.gpus_per_trial != 0 else []
     if with_gpu:
         cpus = min(node.cpus / node.gpus for node in with_gpu) / pack
@@ -132,8 +137,7 @@ def _rounded_down(amount: float) -> float:
 
 
 def _slots(node: Node, cpus: float, gpus: float, pack: int) -> int:
-    """Trials that a node has room for; of a pack no more than its slots, though shares that are rounded down leave
-    room for more."""
+    """How many trials a node has room for. Rounded shares may leave room for more trials than a pack has slots."""
     by_cpu = int(node.cpus / cpus + 1e-9)
     if not gpus:
         return min(by_cpu, pack or by_cpu)

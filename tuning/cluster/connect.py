@@ -1,49 +1,43 @@
-"""Start or join Ray; what the machines can hold; what is checked before anything starts."""
+"""Start Ray on this machine or join a cluster, and ask it what machines it has."""
 
 import logging
 import os
 import signal
 import socket
 import sys
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import ray
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from tuning.cluster.allot import Cluster, Node, Request, allot
-from tuning.errors import ClusterError, StorageError
+from tuning.errors import ClusterError
 from tuning.layout import REPOSITORY
-from tuning.store.place import SweepStorage
 
 NOT_SHIPPED = ["/.git", "/.venv", "/runs", "/models", "/data", "/.ci", "/tests", "**/__pycache__", "*.safetensors"]
-MOST_WORKERS = 1000  # of an autoscaler without a limit
-ANSWER_SECONDS = 10  # for a head to answer that it is one
+MOST_WORKERS = 1000  # counted for an autoscaler that sets no limit
+ANSWER_SECONDS = 10  # a head has this long to answer
 HTTP2_GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
-MEMORY_SHARE = 0.9  # of a GPU's, for packs: the rest is CUDA's own and the images
-NODE_SECONDS = 60  # for a node to answer whether it sees the storage
 SETTINGS = {
-    "RAY_AIR_NEW_OUTPUT": "0",  # with a reporter of ours and verbose=0 Tune is then silent
+    "RAY_AIR_NEW_OUTPUT": "0",  # makes Tune silent, together with a reporter of ours and verbose=0
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_DISABLE_IMPORT_WARNING": "1",
-    "RAY_IGNORE_UNHANDLED_ERRORS": "1",  # of a trial that Tune no longer asks after, when a full disk stops the sweep
+    "RAY_IGNORE_UNHANDLED_ERRORS": "1",  # when a full disk stops the sweep, Tune leaves errors of other trials unread
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_GLOBAL_CHECKPOINT_S": "1000000",  # Tune's snapshots are not what a sweep resumes from
+    "TUNE_GLOBAL_CHECKPOINT_S": "1000000",  # no snapshots of Tune: a sweep resumes from its ledger
     "TUNE_WARN_THRESHOLD_S": "30",
 }
 
 
 @contextmanager
 def connected(request: Request) -> Iterator[Cluster]:
-    """Ray, running, and what it can hold; given back at the end. Raises ClusterError."""
+    """Start or join Ray for as long as the block runs, and yield what it can hold. Raises ClusterError."""
     os.environ.update(SETTINGS)
     if not request.verbose:
-        logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # failures are shown by the live view and kept
+        logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # the live view shows failures, files keep them
     try:
         with _interrupt_held_back():
             _start(request)
@@ -54,9 +48,9 @@ def connected(request: Request) -> Iterator[Cluster]:
 
 @contextmanager
 def _interrupt_held_back() -> Iterator[None]:
-    """The first Ctrl-C stops the sweep when the block ends; a second one at once.
+    """Delay the first Ctrl-C until the block ends; a second one stops at once.
 
-    In the middle of Ray's start it was seen to be swallowed, and to leave a lock of `logging` held for ever.
+    In the middle of Ray's start a Ctrl-C was swallowed, or left a lock of `logging` held for ever.
     """
     came = False
 
@@ -102,9 +96,9 @@ def _no_cluster(address: str, reason: str) -> ClusterError:
 
 
 def _silence(address: str) -> str:
-    """Why nothing of Ray's answers at host:port, '' where it does: Ray itself would go on asking for minutes.
+    """Say why no head of Ray answers at host:port; '' if one does. Ray itself would go on asking for minutes.
 
-    Ray's head speaks gRPC, that is HTTP/2, whose servers begin with a frame of type 4 (RFC 9113, section 3.4).
+    A head speaks gRPC over HTTP/2, and an HTTP/2 server's first frame has type 4 (RFC 9113, section 3.4).
     """
     host, colon, port = address.rpartition(":")
     if "/" in address or not colon or not port.isdecimal() or os.environ.get("RAY_USE_TLS", "0") != "0":
@@ -145,68 +139,3 @@ def _autoscaled() -> list[Node]:
         for group in groups
         for _ in range(max(1, min(group.max_count, MOST_WORKERS)))
     ]
-
-
-def check_storage(cluster: Cluster, storage: SweepStorage) -> None:
-    """Every node must see the workers' files and write there. Raises StorageError naming those that do not."""
-    if len(cluster.nodes) < 2 or storage.uri:
-        return
-    folder = storage.folder
-    marker = folder / f".check-{uuid.uuid4().hex}"
-    marker.write_text("driver")
-    try:
-        answers = [(node, _probe_on(node, marker)) for node in cluster.nodes]  # all at once, then wait
-        blind = [
-            node.address
-            for node, answer in answers
-            if not ray.wait([answer], timeout=NODE_SECONDS)[0]
-            or not ray.get(answer)
-            or not marker.with_name(f"{marker.name}.{node.node_id}").exists()
-        ]
-    finally:
-        for path in folder.glob(f"{marker.name}*"):
-            path.unlink()
-    if blind:
-        raise StorageError(
-            f"--storage {folder.parent}: node {', '.join(blind)} cannot read and write it; on several nodes it must be "
-            "a folder that all of them mount (such as /mnt/shared/sweeps) or a bucket (s3://bucket/sweeps)"
-        )
-
-
-def _probe_on(node: Node, marker: Path) -> Any:
-    affinity = NodeAffinitySchedulingStrategy(node.node_id, soft=False)
-    return _probe.options(num_cpus=0, scheduling_strategy=affinity).remote(str(marker), node.node_id)
-
-
-@ray.remote  # type: ignore[untyped-decorator]
-def _probe(marker: str, node_id: str) -> bool:
-    """Read what the driver wrote and write beside it, on the node that is asked."""
-    path = Path(marker)
-    try:
-        if path.read_text() != "driver":
-            return False
-        path.with_name(f"{path.name}.{node_id}").write_text("worker")
-    except OSError:
-        return False
-    return True
-
-
-def check_memory(cluster: Cluster, slot_bytes: int) -> None:
-    """A pack as large as it may become must fit on a GPU. Raises ClusterError."""
-    if not cluster.pack or cluster.device != "cuda":
-        return
-    has_gpu = any(node.gpus for node in cluster.nodes)
-    available = ray.get(_gpu_bytes.options(num_gpus=cluster.gpus_per_trial).remote()) if has_gpu else None
-    if available is not None and cluster.pack * slot_bytes > available * MEMORY_SHARE:
-        fitting = int(available * MEMORY_SHARE / slot_bytes)
-        raise ClusterError(
-            f"--pack {cluster.pack}: so many of the widest trials take {cluster.pack * slot_bytes / 2**30:.1f} GiB, "
-            f"a GPU has {available / 2**30:.1f} GiB; allowed: up to {fitting}, or off"
-        )
-
-
-@ray.remote  # type: ignore[untyped-decorator]
-def _gpu_bytes() -> int:
-    import torch
-
-    return int(torch.cuda.mem_get_info()[1])

@@ -1,4 +1,4 @@
-"""tuning/resources.py against shares worked out by hand, and what must hold of any machines."""
+"""tuning/cluster/allot.py against shares worked out by hand, and what must hold of any machines."""
 
 import pytest
 from hypothesis import given
