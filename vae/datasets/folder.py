@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -32,16 +32,24 @@ DEEPEST = 3  # one level below the sub-folders of labels, where an image is a fa
 SILENT_SECONDS = 1.0  # of reading, before a line says what takes so long
 
 
+class _Picture(NamedTuple):
+    """One image file: its grey values, uint8 [height, width], and what the file had besides."""
+
+    grey: np.ndarray
+    was_coloured: bool = False
+    was_transparent: bool = False
+
+
 @lru_cache(maxsize=2)
 def folder_spec(folder: Path) -> DatasetSpec:
-    """The dataset of a folder, read whole and checked; asked again in the same process, it costs nothing.
+    """The dataset of a folder, read whole and checked; a second call in the same process costs nothing.
 
-    Every image is decoded here: a file that is damaged must not come to light with the test split,
+    Every image is decoded here, so that a damaged file does not come to light with the test split,
     after a night of training. Raises DataError.
     """
     files = shuffled(_image_files(folder))
-    with warnings.catch_warnings(action="ignore"):  # Pillow's, of odd metadata
-        pixels, image_shape = _read_all(folder, files)
+    with warnings.catch_warnings(action="ignore"):  # Pillow warns of odd metadata
+        pixels, image_shape, changes = _read_all(folder, files)
     labels, class_names = _labels(files)
     rows = split_rows(len(files))
 
@@ -49,7 +57,7 @@ def folder_spec(folder: Path) -> DatasetSpec:
         return Images(pixels[rows[split]], labels[rows[split]])
 
     n_images = {split: len(range(len(files))[part]) for split, part in rows.items()}
-    about = f"{len(files):,} images of {image_shape[0]} x {image_shape[1]} pixels" + _of_labels(class_names)
+    about = f"{len(files):,} images of {image_shape[0]} x {image_shape[1]} pixels{_of_labels(class_names)}{changes}"
     return DatasetSpec(image_shape, n_images, lambda data_dir: about, read, class_names, _digest(pixels, labels))
 
 
@@ -90,7 +98,7 @@ def _image_files(folder: Path) -> list[Path]:
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    """Every image, as its suffix says, down to DEEPEST; hidden files and folders are left out."""
+    """Every file with an image's suffix, down to DEEPEST; hidden files and folders are left out."""
     suffixes = tuple(chain.from_iterable(FORMATS.values()))
     for root, folders, names in os.walk(folder, onerror=_stop, followlinks=True):
         below = Path(root).relative_to(folder)
@@ -118,44 +126,55 @@ def _of_labels(class_names: tuple[str, ...]) -> str:
 
 
 def _digest(pixels: np.ndarray, labels: np.ndarray) -> str:
-    """Tells images, their order and their labels from any others."""
+    """A hash of the images, their order and their labels."""
     digest = hashlib.blake2b(pixels.data, digest_size=8)
     digest.update(labels.astype("<i8").tobytes())
     return digest.hexdigest()
 
 
-def _read_all(folder: Path, files: list[Path]) -> tuple[np.ndarray, tuple[int, int]]:
-    """uint8 [N, D] in the order of the files, and (height, width)."""
-    first = _grey(folder / files[0])
+def _read_all(folder: Path, files: list[Path]) -> tuple[np.ndarray, tuple[int, int], str]:
+    """uint8 [N, D] in the order of the files, (height, width), and how the images were changed, in words."""
+    first = _read_image(folder / files[0]).grey
     height, width = first.shape
     pixels = np.empty((len(files), first.size), np.uint8)
+    n_coloured = n_transparent = 0
     started, said = time.monotonic(), False
     for row, file in enumerate(files):
-        image = _grey(folder / file)
-        if image.shape != first.shape:
-            sizes = f"{files[0]} has {width} x {height} pixels, {file} {image.shape[1]} x {image.shape[0]}"
+        image = _read_image(folder / file)
+        if image.grey.shape != first.shape:
+            sizes = f"{files[0]} has {width} x {height} pixels, {file} {image.grey.shape[1]} x {image.grey.shape[0]}"
             raise DataError(f"{folder}: images of several sizes: {sizes} (width x height); allowed: one size")
-        pixels[row] = image.ravel()
+        pixels[row] = image.grey.ravel()
+        n_coloured += image.was_coloured
+        n_transparent += image.was_transparent
         if not said and time.monotonic() - started > SILENT_SECONDS:
             print(f"Reading {len(files):,} images in {folder}", flush=True)
             said = True
-    return pixels, (height, width)
+    changes = _share(n_coloured, len(files), "in colour: turned to grey")
+    return pixels, (height, width), changes + _share(n_transparent, len(files), "transparent: laid on white")
 
 
-def _grey(path: Path) -> np.ndarray:
-    """The first frame, uint8 [height, width]. Raises DataError."""
+def _share(n: int, n_images: int, words: str) -> str:
+    """', in colour: turned to grey' of all images, ', 3 in colour: turned to grey' of some, '' of none."""
+    if not n:
+        return ""
+    return f", {words}" if n == n_images else f", {n:,} {words}"
+
+
+def _read_image(path: Path) -> _Picture:
+    """The first frame. Raises DataError."""
     from PIL import Image  # only a folder needs it
 
     try:
         with Image.open(path, formats=tuple(FORMATS)) as image:
             if image.width * image.height > MOST_PIXELS:
                 raise DataError(_too_large(path, f"{image.width} x {image.height} pixels"))
-            return _as_bytes(image, path)
+            return _as_grey(image, path)
     except DataError:
         raise
     except Image.DecompressionBombError:
         raise DataError(_too_large(path, "hundreds of millions of pixels")) from None
-    except Exception as error:  # each of Pillow's decoders raises what it likes for a damaged file
+    except Exception as error:  # each of Pillow's decoders raises an exception of its own for a damaged file
         reason = getattr(error, "strerror", None) or "truncated, damaged, or something else"
         raise DataError(f"{path}: not an image that can be read ({reason})") from None
 
@@ -164,10 +183,28 @@ def _too_large(path: Path, size: str) -> str:
     return f"{path}: {size}; allowed: at most {MOST_PIXELS:,} pixels, such as 256 x 256"
 
 
-def _as_bytes(image: Any, path: Path) -> np.ndarray:
-    """Pillow clips what has more than eight bits, so that a scan of 16 bits would come out white."""
+def _as_grey(image: Any, path: Path) -> _Picture:
+    """What is transparent is laid on white, as a page would show it; then colours are weighed as ITU-R 601 does."""
     if image.mode.startswith("I;16"):
-        return (np.asarray(image) >> 8).astype(np.uint8)
+        if image.has_transparency_data:
+            raise DataError(f"{path}: transparency in pixels of 16 bits; allowed: 16 bits without it, or 8 bits")
+        # Pillow's own conversion clips values above 255: a 16-bit scan would come out white.
+        return _Picture((np.asarray(image) >> 8).astype(np.uint8))
     if image.mode in ("I", "F"):
         raise DataError(f"{path}: pixels of 32 bits; allowed: 8 or 16 bits a channel")
-    return np.asarray(image.convert("L"))
+    is_transparent = False
+    if image.has_transparency_data:
+        image, is_transparent = _on_white(image)
+    # Grey images are often stored with three equal channels: only unequal ones are a colour.
+    channels = np.asarray(image.convert("RGB"))
+    is_coloured = bool((channels != channels[..., :1]).any())
+    return _Picture(np.asarray(image.convert("L")), is_coloured, is_transparent)
+
+
+def _on_white(image: Any) -> tuple[Any, bool]:
+    """The image as RGB over a white page, and whether any of the page shows through."""
+    from PIL import Image  # only a folder needs it
+
+    over = image.convert("RGBA")  # an alpha channel, a palette's alpha or a transparent colour become one alpha
+    page = Image.new("RGBA", over.size, "white")
+    return Image.alpha_composite(page, over).convert("RGB"), over.getextrema()[3][0] < 255

@@ -13,7 +13,7 @@ from tuning.space.model import SearchSpace
 from tuning.sweep import plan as plan_module
 from tuning.sweep.plan import Plan, estimate, extended, new_plan
 from vae.config import TrialConfig
-from vae.datasets import download
+from vae.datasets import mnist
 from vae.datasets.types import Images
 from vae.errors import DataError
 from vae.model.shape_class import ShapeClass
@@ -153,13 +153,13 @@ def test_a_new_plan_is_named_after_its_space_and_the_time(tmp_path: Path) -> Non
 
 
 def test_a_dataset_that_is_not_there_stops_a_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(download, "answers_within", lambda *_: False)
+    monkeypatch.setattr(mnist, "answers_within", lambda *_: False)
     with pytest.raises(DataError, match="mnist"):
         new_plan(space(dataset="mnist"), "quick", None, 0, tmp_path)
 
 
 def test_an_automatic_dataset_is_resolved_with_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(download, "answers_within", lambda *_: False)
+    monkeypatch.setattr(mnist, "answers_within", lambda *_: False)
     found = new_plan(space(dataset="auto"), "quick", None, 0, tmp_path)
     assert found.dataset == "digits"
     assert "digits" in found.dataset_note

@@ -1,4 +1,4 @@
-"""vae/image_folder.py."""
+"""vae/datasets/folder.py."""
 
 import os
 import shutil
@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -118,12 +119,12 @@ def test_every_format_is_read_as_grey(tmp_path: Path) -> None:
 
 
 def test_colours_become_grey_as_itu_r_601_weighs_them(tmp_path: Path) -> None:
-    """0.299 R + 0.587 G + 0.114 B; what is transparent counts as if it were not."""
-    colours = np.random.default_rng(0).integers(0, 256, (20, 1, 1, 4)).astype(np.uint8)
+    """0.299 R + 0.587 G + 0.114 B."""
+    colours = np.random.default_rng(0).integers(0, 256, (20, 1, 1, 3)).astype(np.uint8)
     for number, colour in enumerate(colours):
-        write(tmp_path / f"{number}.png", np.broadcast_to(colour[..., : 3 + number % 2], (4, 6, 3 + number % 2)).copy())
+        write(tmp_path / f"{number}.png", np.broadcast_to(colour, (4, 6, 3)).copy())
     greys = sorted(int(row[0]) for images in load_all(tmp_path).values() for row in images.pixels)
-    assert greys == pytest.approx(sorted(colours[:, 0, 0, :3] @ [0.299, 0.587, 0.114]), abs=1)
+    assert greys == pytest.approx(sorted(colours[:, 0, 0] @ [0.299, 0.587, 0.114]), abs=1)
 
 
 def test_sixteen_bits_become_eight_and_are_not_clipped(tmp_path: Path) -> None:
@@ -148,6 +149,107 @@ def test_what_is_hidden_or_no_image_by_its_name_is_ignored(tmp_path: Path) -> No
         (tmp_path / name).write_text("not an image")
     found = [number for images in load_all(tmp_path).values() for number in numbers_in(images, 10)]
     assert sorted(found) == list(range(10))
+
+
+# ---- colour and transparency
+
+INK = np.zeros((HEIGHT, WIDTH), bool)
+INK[1:3, 2:4] = True  # a glyph
+GREY_INK = np.where(INK, 10, 0).astype(np.uint8)
+
+
+def with_alpha(mode: str) -> Image.Image:
+    """A glyph of grey value 10; around it the grey value is 0, and all is transparent."""
+    picture = Image.fromarray(GREY_INK).convert(mode.removesuffix("A"))
+    if mode == "PA":  # the index is the grey value
+        picture.putpalette([value for value in range(256) for _ in range(3)])
+    picture = picture.convert(mode)
+    picture.putalpha(Image.fromarray(np.where(INK, 255, 0).astype(np.uint8)))
+    return picture
+
+
+def with_a_transparent_value(mode: str) -> Image.Image:
+    """The same glyph around which one value of the pixels is said to be transparent."""
+    picture = Image.fromarray(GREY_INK)
+    if mode == "P":
+        picture = picture.convert("P")
+        picture.putpalette([value for value in range(256) for _ in range(3)])
+    return picture.convert(mode)
+
+
+GLYPHS: dict[str, tuple[str, Image.Image, dict[str, Any]]] = {  # suffix, image, how it is saved
+    "RGBA": (".png", with_alpha("RGBA"), {}),
+    "LA": (".png", with_alpha("LA"), {}),
+    "PA": (".tif", with_alpha("PA"), {}),
+    "RGBA in WebP": (".webp", with_alpha("RGBA"), {"lossless": True}),
+    "RGBA in TIFF": (".tif", with_alpha("RGBA"), {}),
+    "P, one transparent colour": (".png", with_a_transparent_value("P"), {"transparency": 0}),
+    "P, an alpha per colour": (".png", with_a_transparent_value("P"), {"transparency": bytes([0])}),
+    "P in GIF": (".gif", with_a_transparent_value("P"), {"transparency": 0}),
+    "L, one transparent grey": (".png", with_a_transparent_value("L"), {"transparency": 0}),
+    "RGB, one transparent colour": (".png", with_a_transparent_value("RGB"), {"transparency": (0, 0, 0)}),
+}
+
+
+@pytest.mark.parametrize("case", GLYPHS)
+def test_a_dark_glyph_on_transparency_is_dark_on_white(tmp_path: Path, case: str) -> None:
+    suffix, picture, how = GLYPHS[case]
+    for number in range(10):
+        picture.save(tmp_path / f"{number}{suffix}", **how)
+    assert resolve(str(tmp_path), UNUSED)[1].endswith(": 10 images of 4 x 6 pixels, transparent: laid on white")
+    for row in load(str(tmp_path), UNUSED, "train").pixels:
+        assert row.reshape(HEIGHT, WIDTH).tolist() == np.where(INK, 10, 255).tolist()
+
+
+def test_half_transparent_grey_is_mixed_with_white(tmp_path: Path) -> None:
+    """alpha * grey + (1 - alpha) * 255, the over operator of Porter and Duff on white."""
+    grey, alpha = np.random.default_rng(0).integers(0, 256, (2, 10, 1, 1)).astype(np.uint8)
+    for number in range(10):
+        pixels = np.concatenate([grey[number], alpha[number]], axis=-1)
+        write(tmp_path / f"{number}.png", np.broadcast_to(pixels, (4, 6, 2)).copy())
+    share = alpha.ravel() / 255
+    expected = sorted(share * grey.ravel() + (1 - share) * 255)
+    found = sorted(int(row[0]) for images in load_all(tmp_path).values() for row in images.pixels)
+    assert found == pytest.approx(expected, abs=1)
+
+
+def test_an_alpha_channel_that_hides_nothing_changes_nothing(tmp_path: Path) -> None:
+    for number in range(10):
+        write(tmp_path / f"{number}.png", np.stack([image(number), np.full((HEIGHT, WIDTH), 255, np.uint8)], axis=-1))
+    assert resolve(str(tmp_path), UNUSED)[1].endswith(": 10 images of 4 x 6 pixels")
+    numbers = [number for images in load_all(tmp_path).values() for number in numbers_in(images, 10)]
+    assert sorted(numbers) == list(range(10))
+
+
+def test_transparency_in_sixteen_bits_is_refused(tmp_path: Path) -> None:
+    for number in range(10):
+        Image.fromarray(image(number).astype(np.uint16) * 257).save(tmp_path / f"{number}.png", transparency=257)
+    said = refused(tmp_path)
+    assert said.endswith(".png: transparency in pixels of 16 bits; allowed: 16 bits without it, or 8 bits")
+
+
+@pytest.mark.parametrize(
+    ("n_coloured", "says"),
+    [(0, ""), (3, ", 3 in colour: turned to grey"), (12, ", in colour: turned to grey")],
+)
+@pytest.mark.parametrize("suffix", [".png", ".gif"])
+def test_the_line_about_a_folder_says_that_colours_are_turned_to_grey(
+    tmp_path: Path, n_coloured: int, says: str, suffix: str
+) -> None:
+    """Three channels that are equal are no colour."""
+    for number in range(12):
+        pixels = np.stack([image(number)] * 3, axis=-1)
+        if number < n_coloured:
+            pixels[0, 0] = (250, 20, 20)
+        write(tmp_path / "label" / f"{number}{suffix}", pixels)
+    assert resolve(str(tmp_path), UNUSED)[1].endswith(f": 12 images of 4 x 6 pixels, 1 label{says}")
+
+
+def test_a_colour_that_nobody_sees_is_none(tmp_path: Path) -> None:
+    for number in range(10):
+        write(tmp_path / f"{number}.png", np.broadcast_to(np.array([250, 20, 20, 0], np.uint8), (4, 6, 4)).copy())
+    assert resolve(str(tmp_path), UNUSED)[1].endswith(": 10 images of 4 x 6 pixels, transparent: laid on white")
+    assert (load(str(tmp_path), UNUSED, "train").pixels == 255).all()
 
 
 # ---- splits that never move
@@ -354,7 +456,7 @@ def test_a_long_read_says_so_once(
     assert capsys.readouterr().out == ""
     folder_spec.cache_clear()
     monkeypatch.setattr(image_folder, "SILENT_SECONDS", 0.01)
-    read = image_folder._grey
-    monkeypatch.setattr(image_folder, "_grey", lambda path: time.sleep(0.002) or read(path))
+    read = image_folder._read_image
+    monkeypatch.setattr(image_folder, "_read_image", lambda path: time.sleep(0.002) or read(path))
     spec(str(tmp_path), UNUSED)
     assert capsys.readouterr().out == f"Reading 30 images in {tmp_path}\n"

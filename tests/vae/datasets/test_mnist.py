@@ -1,9 +1,12 @@
-"""vae/idx_files.py."""
+"""vae/datasets/mnist.py: its files, where they are on disk."""
 
+import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from tests.material.idx_files import (
     FILES,
@@ -174,3 +177,42 @@ def test_a_missing_file_is_named(copied: Path, name: str, file: str) -> None:
     path_of(copied, name, file).unlink()
     with pytest.raises(DataError, match=f"{file}: missing; (Fashion-)?MNIST is four files in"):
         load_all(name, copied)
+
+
+# ---- a pickle beside the files
+
+
+class _Runs:
+    """An object whose unpickling makes a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.folder),)
+
+
+def plant(folder: Path, name: str, content: Any) -> Path:
+    """What torchvision before 0.9 left beside raw/, and reads in its place to this day."""
+    processed = folder / FOLDERS[name] / "processed"
+    processed.mkdir()
+    for file in ("training.pt", "test.pt"):
+        torch.save(content, processed / file)
+    return processed
+
+
+@both
+def test_a_pickle_beside_the_files_is_not_read_in_their_place(copied: Path, name: str) -> None:
+    white = (torch.full((60_000, 28, 28), 255, dtype=torch.uint8), torch.zeros(60_000, dtype=torch.int64))
+    processed = plant(copied, name, white)
+    before = sorted(processed.iterdir())
+    assert number_of(load(name, copied, "train")).tolist() == list(range(55_000))
+    assert set(load(name, copied, "test").pixels[:, 3].tolist()) == {2}
+    assert sorted(processed.iterdir()) == before
+
+
+@both
+def test_a_pickle_beside_the_files_is_not_run(copied: Path, tmp_path: Path, name: str) -> None:
+    plant(copied, name, _Runs(tmp_path / "ran"))
+    load_all(name, copied)
+    assert not (tmp_path / "ran").exists()

@@ -1,4 +1,4 @@
-"""vae/download.py, as the datasets that need it use it."""
+"""vae/datasets/mnist.py: its files, where they must be downloaded."""
 
 import contextlib
 import gzip
@@ -14,7 +14,7 @@ import pytest
 from torchvision.datasets import MNIST, FashionMNIST
 
 from tests.material.idx_files import FOLDERS, number_of
-from vae.datasets import download
+from vae.datasets import mnist
 from vae.datasets.registry import load, resolve
 from vae.errors import DataError
 
@@ -104,7 +104,7 @@ def test_a_name_that_nobody_knows_is_no_network(tmp_path: Path, mirrors: Callabl
 def test_a_mirror_that_accepts_and_never_answers_is_given_up(
     tmp_path: Path, mirrors: Callable[..., None], silent_server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(download, "NETWORK_SECONDS", 1)
+    monkeypatch.setattr(mnist, "NETWORK_SECONDS", 1)
     mirrors(silent_server, silent_server)
     started = time.monotonic()
     refuses(tmp_path, "no network")
@@ -136,7 +136,7 @@ def test_a_machine_without_network_gives_up_fashion_within_ten_seconds(
 def test_a_mirror_that_stalls_in_the_download_is_given_up(
     tmp_path: Path, mirrors: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(download, "NETWORK_SECONDS", 0.5)
+    monkeypatch.setattr(mnist, "NETWORK_SECONDS", 0.5)
     with serving(lambda handler: send(handler, 200) if handler.command == "HEAD" else time.sleep(60)) as url:
         mirrors(url)
         started = time.monotonic()
@@ -162,6 +162,17 @@ def test_a_folder_that_cannot_be_made_is_a_reason_too(tmp_path: Path, mirrors: C
         refuses(tmp_path / "file", "cannot be downloaded")
 
 
+@contextlib.contextmanager
+def mirrored(numbered: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The numbered images, zipped, from a server of our own; torchvision is told their checksums."""
+    raw = numbered / FOLDERS[name] / "raw"
+    zipped = {f"/{path.name}.gz": gzip.compress(path.read_bytes(), 1, mtime=0) for path in raw.iterdir()}
+    sums = [(file[1:], hashlib.md5(content).hexdigest()) for file, content in zipped.items()]
+    monkeypatch.setattr({"mnist": MNIST, "fashion": FashionMNIST}[name], "resources", sums)
+    with serving(lambda handler: send(handler, 200, zipped.get(handler.path, b""))) as url:
+        yield url
+
+
 @pytest.mark.parametrize(("asked", "name"), [("auto", "mnist"), ("mnist", "mnist"), ("fashion", "fashion")])
 def test_a_dataset_is_downloaded_where_it_can_be_and_is_whole(
     numbered: Path,
@@ -171,18 +182,26 @@ def test_a_dataset_is_downloaded_where_it_can_be_and_is_whole(
     asked: str,
     name: str,
 ) -> None:
-    """The numbered images, zipped, from a server of our own; torchvision is told their checksums."""
-    raw = numbered / FOLDERS[name] / "raw"
-    zipped = {f"/{path.name}.gz": gzip.compress(path.read_bytes(), 1, mtime=0) for path in raw.iterdir()}
-    sums = [(file[1:], hashlib.md5(content).hexdigest()) for file, content in zipped.items()]
-    monkeypatch.setattr({"mnist": MNIST, "fashion": FashionMNIST}[name], "resources", sums)
     folder = tmp_path / "deep" / "data"
-    with serving(lambda handler: send(handler, 200, zipped.get(handler.path, b""))) as url:
+    with mirrored(numbered, name, monkeypatch) as url:
         mirrors(url)
         assert resolve(asked, folder) == (name, f"{name}: downloaded to {folder}")
     assert [path.name for path in folder.iterdir()] == [FOLDERS[name]]
     assert number_of(load(name, folder, "validation")).tolist() == list(range(55_000, 60_000))
     assert socket.getdefaulttimeout() is None
+
+
+def test_a_download_replaces_the_files_and_nothing_else_in_their_folder(
+    numbered: Path, tmp_path: Path, mirrors: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for kept in ("raw/notes.txt", "processed/training.pt"):
+        (tmp_path / "MNIST" / kept).parent.mkdir(parents=True)
+        (tmp_path / "MNIST" / kept).write_text("mine")
+    with mirrored(numbered, "mnist", monkeypatch) as url:
+        mirrors(url)
+        assert resolve("mnist", tmp_path) == ("mnist", f"mnist: downloaded to {tmp_path}")
+    assert (tmp_path / "MNIST" / "processed" / "training.pt").read_text() == "mine"
+    assert number_of(load("mnist", tmp_path, "test")).tolist() == list(range(10_000))
 
 
 def test_a_download_leaves_another_dataset_as_it_was(
