@@ -15,7 +15,7 @@ import pytest
 from vae.config import TrialConfig
 from vae.errors import UserError
 from vae.files import LocalFiles, cannot_write, rebuilt
-from vae.storage.checkpoint import CHECKPOINT_FILE, Description, TrialState, pack_checkpoint, unpack_checkpoint
+from vae.storage.checkpoint import CHECKPOINT_FILE, Description, pack_checkpoint, unpack_checkpoint
 from vae.storage.state import TrialState
 
 
