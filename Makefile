@@ -6,7 +6,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: sweep test lint schema
+.PHONY: sweep test lint schema docs
 
 sweep: .venv/installed
 	$(BIN)/python sweep.py --space beta_study $(ARGS)
@@ -21,6 +21,9 @@ lint: .venv/installed-dev
 
 schema: .venv/installed
 	$(BIN)/python -m tuning.space.model > search_spaces/schema.json
+
+docs: .venv/installed
+	$(BIN)/python -m vae.cli.hyperparameters > docs/hyperparameters.md
 
 .venv/bin/python:
 	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 or newer is needed, and there is no $(PYTHON) here; try make PYTHON=/path/to/python3.11" >&2; exit 2; }

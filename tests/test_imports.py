@@ -128,10 +128,6 @@ def test_no_import_inside_a_function_dodges_a_cycle() -> None:
     assert order.index("vae.config") < order.index("vae.training.pack") < order.index("vae.training.trial")
 
 
-def test_no_module_is_named_utils() -> None:
-    assert [file for file in all_files() if file.stem in ("utils", "util", "helpers", "common", "misc")] == []
-
-
 def is_private(name: str) -> bool:
     return name.startswith("_") and not name.startswith("__")
 
