@@ -3,12 +3,13 @@
 # make test-all   every test: those of `make test`, then the slow ones
 # make lint       ruff and mypy
 # make schema     search_spaces/schema.json, which completes spaces in an editor
+# make docs       docs/hyperparameters.md, from the code
 # Each creates the virtual environment first, if there is none. PYTHON=python3.12 chooses another Python.
 PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: sweep test test-all lint schema
+.PHONY: sweep test test-all lint schema docs
 
 sweep: .venv/installed
 	$(BIN)/python sweep.py --space beta_study $(ARGS)
@@ -26,6 +27,9 @@ lint: .venv/installed-dev
 
 schema: .venv/installed
 	$(BIN)/python -m tuning.space.model > search_spaces/schema.json
+
+docs: .venv/installed
+	$(BIN)/python -m vae.cli.hyperparameters > docs/hyperparameters.md
 
 .venv/bin/python:
 	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 or newer is needed, and there is no $(PYTHON) here; try make PYTHON=/path/to/python3.11" >&2; exit 2; }
