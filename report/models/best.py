@@ -105,7 +105,8 @@ def _numbers(one: Checkpoint, images: Images, train: Images | None, say: Say) ->
     n_bound = min(BOUND_IMAGES, len(images.pixels))
     told = Lines(f"Trial {one.record.trial_id}, importance-weighted bound, images", n_bound, say)
     neighbours = None if train is None else Neighbours(images.labels, train)
-    return evaluate(one.model, torch.from_numpy(images.pixels), importance, neighbours, told)
+    pixels, noise_factor = torch.from_numpy(images.pixels), one.record.config.noise_factor
+    return evaluate(one.model, pixels, importance, neighbours, told, noise_factor)
 
 
 def _write(one: BestModel, files: LocalFiles) -> None:

@@ -22,7 +22,7 @@ def subject(means: np.ndarray, labels: list[int] | None = None, log_variance: fl
     """
     n_images, latent_size = means.shape
     chosen = TrialConfig(latent_size=latent_size, hidden_units=max(n_images, 2 * latent_size), **config)
-    model = Vae(4, chosen)
+    model = Vae.alone(4, chosen)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.zero_()

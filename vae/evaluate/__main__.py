@@ -47,7 +47,8 @@ def _run(options: EvaluateOptions) -> None:
     with countdown("Importance-weighted bound, images", importance.n_images) as advance:
         try:
             pixels = torch.from_numpy(images.pixels)
-            numbers = evaluate(model.to(options.device), pixels, importance, neighbours, advance)
+            noise_factor = description.config.noise_factor
+            numbers = evaluate(model.to(options.device), pixels, importance, neighbours, advance, noise_factor)
         except CheckpointError as error:
             raise CheckpointError(f"{options.folder}: {error}") from None
     print(_heading(options, description, numbers), table(numbers), *_notes(description), sep="\n", flush=True)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from vae.backend.threads import one_torch_thread
-from vae.config import EVALUATION_BATCH, TrialConfig
+from vae.config import EVALUATION_BATCH
 from vae.datasets.types import Images
 from vae.errors import CheckpointError
 from vae.evaluate.arguments import MOST_REFERENCES
@@ -58,17 +58,19 @@ def evaluate(
     importance: Importance | None = None,
     neighbours: Neighbours | None = None,
     advance: Advance = lambda _: None,
+    noise_factor: float | None = None,
 ) -> Evaluation:
     """Every number of a plain model on a whole split, with the evaluation's own noise. pixels: uint8 [N, D].
 
-    The bound and the neighbours where they are asked for; `advance` is told of the bound's images. Raises
-    CheckpointError where the weights give no finite numbers.
+    The bound and the neighbours where they are asked for; `advance` is told of the bound's images. noise_factor:
+    the trial's, needed where it trained on noisy input. Raises CheckpointError where the weights give no finite
+    numbers.
     """
     pixels = pixels.to(model.logits.weight.device)
     terms = _terms(model, pixels)
     if not np.isfinite(terms.distortion):
         raise CheckpointError(f"weights that have diverged: the distortion is {terms.distortion}")
-    noisy = _noisy_terms(model, pixels)
+    noisy = _noisy_terms(model, pixels, noise_factor)
     return Evaluation(
         n_images=len(pixels),
         distortion=terms.distortion,
@@ -87,26 +89,25 @@ def _noise(model: Vae, pixels: Tensor) -> Tensor:
     return evaluation_noise(len(pixels), model.latent_size).to(model.logits.weight)
 
 
-def _noisy_terms(model: Vae, pixels: Tensor) -> Terms | None:
-    """From the corrupted input; None of a model that was trained on the clean one, and of a pack's own stack,
-    whose trials each have a noise factor of their own."""
-    config = model.config
-    if config.input_noise == "none" or not isinstance(config, TrialConfig):
+def _noisy_terms(model: Vae, pixels: Tensor, noise_factor: float | None) -> Terms | None:
+    """From the corrupted input; None of a model that trained on the clean one."""
+    if model.shape.noise == "none":
         return None
-    return _terms(model, pixels, config.noise_factor)
+    assert noise_factor is not None, "a model that trained on noisy input is evaluated with its noise factor"
+    return _terms(model, pixels, noise_factor)
 
 
 def _terms(model: Vae, pixels: Tensor, noise_factor: float | None = None) -> Terms:
     noise = _noise(model, pixels)
     factor = None if noise_factor is None else torch.tensor(noise_factor).to(noise)
     distortion, rate = mean_distortion_and_rate(model, pixels, noise, factor).tolist()
-    return Terms(distortion, rate if has_rate(model.config.mode) else None)
+    return Terms(distortion, rate if has_rate(model.shape.mode) else None)
 
 
 def _importance_weighted(
     model: Vae, pixels: Tensor, importance: Importance | None, advance: Advance
 ) -> ImportanceWeighted | None:
-    if importance is None or model.config.mode == "autoencoder":
+    if importance is None or model.shape.mode == "autoencoder":
         return None
     x = torch.cat(list(_targets(model, pixels[: importance.n_images])))
     bounds = importance_weighted_bound(model, x, importance.n_samples, importance.n_threads, advance)
@@ -118,7 +119,7 @@ def _importance_weighted(
         n_samples=importance.n_samples,
         n_images=len(x),
         effective_samples=float(bounds.effective_samples.mean()),
-        proposal="prior" if model.config.mode == "decoder_only" else "posterior",
+        proposal="prior" if model.shape.mode == "decoder_only" else "posterior",
     )
 
 
@@ -143,7 +144,7 @@ def _of_posterior(model: Vae, pixels: Tensor, terms: Terms) -> dict[str, Any]:
 
 def _neighbours(model: Vae, pixels: Tensor, given: Neighbours | None) -> NeighbourAccuracy | None:
     """None without an encoder, and where there are no two labels to tell apart."""
-    if given is None or model.config.mode == "decoder_only" or len(np.unique(given.reference.labels)) < 2:
+    if given is None or model.shape.mode == "decoder_only" or len(np.unique(given.reference.labels)) < 2:
         return None
     reference, n = given.reference, given.n_neighbours
     known = codes(model, torch.from_numpy(reference.pixels))

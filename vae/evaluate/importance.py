@@ -51,19 +51,19 @@ def importance_weighted_bound(
     A decoder alone has no posterior: its prior proposes. The bound is valid then too, but nearly all of the samples
     are of other images. Not for an autoencoder, which has no p(z).
     """
-    assert model.config.mode != "autoencoder", "no prior was trained against"
+    assert model.shape.mode != "autoencoder", "no prior was trained against"
 
     def log_likelihood(images: slice, z: Tensor) -> Tensor:
-        return -likelihood.distortion(model.config.likelihood, model.decode(z), x[images])
+        return -likelihood.distortion(model.shape.likelihood, model.decode(z), x[images])
 
     numbers = CPU_NUMBERS if x.device.type == "cpu" else GPU_NUMBERS
-    n_rows = max(1, numbers // max(x.shape[1], model.config.hidden_units))
+    n_rows = max(1, numbers // max(x.shape[1], model.shape.hidden_units))
     return weighted_bound(log_likelihood, proposal_of(model, x), n_samples, n_rows, n_threads, advance)
 
 
 def proposal_of(model: Vae, x: Tensor) -> Posterior:
     """What z is drawn from, [N, L]: the posterior, or the prior of a model without one."""
-    if model.config.mode == "vae":
+    if model.shape.mode == "vae":
         return model.encode(x)
     zeros = torch.zeros(len(x), model.latent_size).to(x)
     return Posterior(zeros, zeros)

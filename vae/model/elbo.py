@@ -1,6 +1,6 @@
-"""A split as every evaluation sees it, the same for every trial, and the mean distortion and rate on it.
+"""The ELBO of a split: mean distortion and rate, from inputs and noise that are the same for every trial.
 
-z is sampled: decoding the mean would understate the distortion.
+z is sampled, because decoding the posterior's mean would understate the distortion.
 """
 
 import torch
@@ -15,26 +15,26 @@ from vae.randomness.streams import EVALUATION_SEED, Stream, key
 def evaluation_inputs(
     model: Vae, grey: Tensor, images: Tensor, noise_factor: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """(what the decoder is to give back, what the encoder sees), each [*lead, B, D], the same for every trial.
+    """(the decoder's target, the encoder's input), each [*lead, B, D].
 
-    grey: uint8 [*lead, B, D], or [B, D] for all; images: their places in the split, int64 [B]. noise_factor:
-    [*lead], None: the input stays clean.
+    grey: uint8 [*lead, B, D], or [B, D] for all trials; images: their places in the split, int64 [B].
+    noise_factor: [*lead]; None: the input stays clean.
     """
-    config, device, dtype = model.config, grey.device, model.logits.weight.dtype
+    shape, device, dtype = model.shape, grey.device, model.logits.weight.dtype
     of_binarize, of_corruption = (
         torch.tensor(key(EVALUATION_SEED, 0, stream), device=device) for stream in (Stream.BINARIZE, Stream.CORRUPTION)
     )
-    x = inputs.target(grey, config.binarize, of_binarize, images, dtype)
+    x = inputs.target(grey, shape.binarize, of_binarize, images, dtype)
     if noise_factor is None:
         return x, x
-    return x, inputs.corrupted(x, config.input_noise, noise_factor, of_corruption, images)
+    return x, inputs.corrupted(x, shape.noise, noise_factor, of_corruption, images)
 
 
 @torch.no_grad()
 def mean_distortion_and_rate(model: Vae, pixels: Tensor, noise: Tensor, noise_factor: Tensor | None = None) -> Tensor:
-    """Mean (D, R) over the images, [*lead, 2] float64; R is 0 where there is no posterior.
+    """Mean (D, R) over the images in nats, float64 [*lead, 2]; R is 0 where there is no posterior.
 
-    pixels: uint8 [N, D]; noise: [*lead, N, L]. noise_factor: [*lead], from the corrupted input; None: clean.
+    pixels: uint8 [N, D]; noise: [*lead, N, L]. noise_factor: [*lead]; None: the input stays clean.
     """
     total: Tensor | float = 0.0
     for start in range(0, len(pixels), EVALUATION_BATCH):
@@ -43,7 +43,7 @@ def mean_distortion_and_rate(model: Vae, pixels: Tensor, noise: Tensor, noise_fa
         both = evaluation_inputs(model, pixels[start:stop], images, noise_factor)
         x, seen = (one.expand(*noise.shape[:-2], -1, -1) for one in both)
         posterior, decoded = model(seen, noise[..., start:stop, :])
-        distortion = likelihood.distortion(model.config.likelihood, decoded, x)
+        distortion = likelihood.distortion(model.shape.likelihood, decoded, x)
         rate = torch.zeros_like(distortion) if posterior is None else objective.rate(posterior)
         total = total + torch.stack([distortion, rate], -1).sum(-2, dtype=torch.float64)
     return torch.as_tensor(total) / len(pixels)

@@ -1,4 +1,7 @@
-"""Encoder and decoder: one definition for a trial alone (lead = ()) and for a stack of K trials (lead = (K,))."""
+"""Encoder and decoder, for a stack of K trials that train (lead = (K,)) and for one plain trial (lead = ()).
+
+The plain trial is what a checkpoint holds and what evaluations and reports use.
+"""
 
 import math
 from collections.abc import Callable
@@ -33,7 +36,7 @@ class Posterior(NamedTuple):
 
 
 class Linear(nn.Module):
-    """The only layer that knows of the leading trial axis. Weight [*lead, out, in], bias [*lead, out]."""
+    """The only layer that knows of the trial axis. Weight [*lead, out, in], bias [*lead, out]."""
 
     def __init__(self, n_in: int, n_out: int, lead: Lead = ()) -> None:
         super().__init__()
@@ -41,37 +44,43 @@ class Linear(nn.Module):
         self.bias = nn.Parameter(torch.zeros(*lead, n_out))
 
     def forward(self, x: Tensor) -> Tensor:  # [*lead, B, in] -> [*lead, B, out]
-        if self.weight.dim() == 2:
-            return F.linear(x, self.weight, self.bias)
-        return torch.baddbmm(self.bias.unsqueeze(-2), x, self.weight.transpose(-1, -2))
+        if self.weight.dim() == 3 and len(self.weight) > 1:
+            return torch.baddbmm(self.bias.unsqueeze(-2), x, self.weight.transpose(-1, -2))
+        # One trial, with the axis or without: the plain product, which is faster than a batch of one on a CPU.
+        return F.linear(x, self.weight.flatten(0, -2), self.bias.flatten())
 
 
 class Vae(nn.Module):
     """Kingma & Welling 2013: MLP encoder and decoder, diagonal Gaussian posterior; and its two relatives.
 
-    mode autoencoder has a code and no posterior, decoder_only has no encoder and takes z from the prior.
-    The noise is an argument, so a forward pass draws nothing and a stack of trials can bring its own.
+    An autoencoder has a code and no posterior. A decoder alone has no encoder and takes z from the prior.
+    The noise is an argument: a forward pass draws no random numbers, and each trial of a stack brings its own.
     """
 
-    def __init__(self, n_pixels: int, config: TrialConfig | ShapeClass, lead: Lead = ()) -> None:
+    def __init__(self, n_pixels: int, shape: ShapeClass, lead: Lead = ()) -> None:
         super().__init__()
-        self.config = config
-        self.latent_size = config.latent_size
-        self.activation = ACTIVATIONS[config.activation]
+        self.shape = shape
+        self.latent_size = shape.latent_size
+        self.activation = ACTIVATIONS[shape.activation]
         self.hidden_mask: Tensor | None = None  # [*lead, 1, H], 0 where a unit is padding whose act(0) is not 0
-        widths = [config.hidden_units] * config.hidden_layers
+        widths = [shape.hidden_units] * shape.hidden_layers
         self.encoder = nn.ModuleList()
-        if config.mode != "decoder_only":
+        if shape.mode != "decoder_only":
             self.encoder.extend(_layers([n_pixels, *widths], lead))
-            self.mean = Linear(widths[-1], config.latent_size, lead)
-        if config.mode == "vae":
-            self.log_variance = Linear(widths[-1], config.latent_size, lead)
-        self.decoder = nn.ModuleList(_layers([config.latent_size, *widths], lead))
+            self.mean = Linear(widths[-1], shape.latent_size, lead)
+        if shape.mode == "vae":
+            self.log_variance = Linear(widths[-1], shape.latent_size, lead)
+        self.decoder = nn.ModuleList(_layers([shape.latent_size, *widths], lead))
         self.logits = Linear(widths[-1], n_pixels, lead)
-        if config.likelihood == "gaussian" and config.variance == "per_pixel":
+        if shape.likelihood == "gaussian" and shape.variance == "per_pixel":
             self.pixel_log_variance = Linear(widths[-1], n_pixels, lead)
-        elif config.likelihood == "gaussian":
+        elif shape.likelihood == "gaussian":
             self.shared_log_variance = nn.Parameter(torch.zeros(*lead, 1))
+
+    @classmethod
+    def alone(cls, n_pixels: int, config: TrialConfig) -> "Vae":
+        """The plain trial's network, at its exact shape."""
+        return cls(n_pixels, ShapeClass.alone(config))
 
     def encode(self, x: Tensor) -> Posterior:
         """The posterior of a vae. x: [*lead, B, D] in [0, 1]."""
@@ -84,19 +93,19 @@ class Vae(nn.Module):
         return code
 
     def decode(self, z: Tensor, masks: Tensor | None = None) -> Pixels:
-        """z: [*lead, B, L]; masks as in `forward`, those of the decoder."""
+        """The pixels of z [*lead, B, L]; masks: the decoder's half of those of `forward`."""
         for index, layer in enumerate(self.decoder):
             z = self._hidden(layer, z, None if masks is None else masks[index])
         return Pixels(self.logits(z), self._log_variance_of_pixels(z))
 
     def forward(self, x: Tensor, noise: Tensor, masks: Tensor | None = None) -> tuple[Posterior | None, Pixels]:
-        """The posterior (None without one), and the pixels of one z: mean + std * noise, the code, or the noise.
+        """The posterior, None without one; and the pixels of one z: mean + std * noise, the code, or the noise.
 
-        x: [*lead, B, D]; noise: [*lead, B, L]. masks: what dropout multiplies the hidden layers with, encoder
+        x: [*lead, B, D]; noise: [*lead, B, L]. masks: the factors of dropout for the hidden layers, the encoder's
         first, [2 * layers, *lead, B, H]; None: no dropout.
         """
         of_encoder, of_decoder = (None, None) if masks is None else masks.tensor_split(2)
-        mode = self.config.mode
+        mode = self.shape.mode
         if mode == "decoder_only":
             return None, self.decode(noise, of_decoder)
         hidden = self._encoded(x, of_encoder)
@@ -119,9 +128,9 @@ class Vae(nn.Module):
         return hidden if mask is None else hidden * mask
 
     def _log_variance_of_pixels(self, hidden: Tensor) -> Tensor | None:
-        if self.config.likelihood != "gaussian":
+        if self.shape.likelihood != "gaussian":
             return None
-        if self.config.variance == "per_pixel":
+        if self.shape.variance == "per_pixel":
             return clamped(self.pixel_log_variance(hidden))
         return clamped(self.shared_log_variance).unsqueeze(-1)  # [*lead, 1, 1]
 
@@ -131,12 +140,13 @@ def _layers(widths: list[int], lead: Lead) -> list[Linear]:
 
 
 def initial_weights(n_pixels: int, config: TrialConfig) -> dict[str, Tensor]:
-    """The seed's weights for a trial alone: U(-1/sqrt(in), 1/sqrt(in)), which is torch's default for Linear.
+    """The plain trial's weights, drawn from its seed: U(-1/sqrt(in), 1/sqrt(in)), torch's default for Linear.
 
-    A shared log variance begins at SHARED_LOG_VARIANCE: one number moves by no more than the learning rate a step.
+    A shared log variance starts at SHARED_LOG_VARIANCE, because Adam moves one number by at most about the
+    learning rate a step.
     """
     draw = generator(config.seed, 0, Stream.WEIGHTS)
-    model = Vae(n_pixels, config)
+    model = Vae.alone(n_pixels, config)
     weights = {name: torch.full_like(parameter, SHARED_LOG_VARIANCE) for name, parameter in model.named_parameters()}
     for name, layer in model.named_modules():
         if isinstance(layer, Linear):

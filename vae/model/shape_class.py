@@ -59,11 +59,6 @@ class ShapeClass:
         return cls(config.hidden_units, config.latent_size, **_shared(config))
 
     @property
-    def input_noise(self) -> Noise:
-        """As TrialConfig has it."""
-        return self.noise
-
-    @property
     def draws_pixels(self) -> bool:
         """Whether a step draws random numbers for every pixel."""
         return self.noise != "none" or self.binarize == "stochastic"

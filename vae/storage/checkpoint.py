@@ -62,7 +62,7 @@ def unpack_model(content: bytes, where: str) -> tuple[Vae, Description]:
     _check_shapes(tensors, description, where)
     _check_numbers(tensors, content, where)
     height, width = description.image_shape
-    model = Vae(height * width, description.config)
+    model = Vae.alone(height * width, description.config)
     model.load_state_dict(tensors)
     return model.eval(), description
 
@@ -170,7 +170,7 @@ def _check_numbers(tensors: dict[str, Tensor], content: bytes, where: str) -> No
 def _check_shapes(tensors: dict[str, Tensor], description: Description, where: str) -> None:
     height, width = description.image_shape
     with torch.device("meta"):  # a description that asks for terabytes is only read
-        model = Vae(height * width, description.config)
+        model = Vae.alone(height * width, description.config)
     expected = {name: tuple(weight.shape) for name, weight in model.state_dict().items()}
     found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     for name in sorted(expected.keys() | found.keys()):

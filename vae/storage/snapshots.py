@@ -89,7 +89,7 @@ class Snapshots:
 
     def take(self, model: Vae, epoch: int) -> None:
         """Add what the model shows now, and write the file."""
-        for kind, z in snapshot_latents(model.latent_size, model.config.mode).items():
+        for kind, z in snapshot_latents(model.latent_size, model.shape.mode).items():
             self._pngs[f"{kind}/{epoch:06d}.png"] = _png(_picture(model, z, self._image_shape))
         self._files.write(SNAPSHOTS_FILE, _zipped(self._pngs))
 
@@ -99,7 +99,7 @@ def _picture(model: Vae, z: Tensor, image_shape: tuple[int, int]) -> np.ndarray:
     """Pixel means at z [rows, columns, L], side by side in one picture of grey values."""
     rows, columns, _ = z.shape
     pixels = model.decode(z.reshape(rows * columns, -1).to(model.logits.weight))
-    images = _shrunk(likelihood.means(model.config.likelihood, pixels).reshape(-1, 1, *image_shape))
+    images = _shrunk(likelihood.means(model.shape.likelihood, pixels).reshape(-1, 1, *image_shape))
     levels = (images * (GREY_LEVELS - 1)).round() * (255 / (GREY_LEVELS - 1))
     height, width = images.shape[-2:]
     grid = levels.round().to("cpu", torch.uint8).reshape(rows, columns, height, width)

@@ -1,18 +1,19 @@
-"""The gradient step of a pack, and an epoch of them; on a GPU compiled and replayed as one CUDA graph.
+"""The training loop of a stack: an epoch of gradient steps; on a GPU a step is compiled and replayed as a CUDA graph.
 
-Everything that differs per trial or per step is a tensor that is written in place: learning rate, beta, order,
-noise, keys of random numbers, who is active, where in the epoch the step is. So a slot that changes hands
-recaptures nothing.
+Whatever differs between trials or steps is a tensor that is written in place: beta, order, noise, the keys of random
+numbers, the position in the epoch. A captured graph holds addresses, so nothing is captured anew when a slot changes
+hands. Axes: K slots, N images, B of a batch, D pixels, H hidden units, L latents.
 """
 
 import warnings
+from collections.abc import Sequence
 from functools import partial
 
 import torch
 from torch import Tensor
 
 from vae.config import TrialConfig
-from vae.model import inputs, likelihood, objective
+from vae.model import inputs, likelihood, objective, padding
 from vae.model.network import Posterior, Vae
 from vae.model.shape_class import ShapeClass
 from vae.randomness import counter_rng
@@ -24,61 +25,62 @@ WIDEST = 8192  # hidden units; the place of a unit must not depend on how far it
 WARM_UP_STEPS = 3  # before a capture, as CUDA graphs need them; with no trial active they change nothing
 
 
-class Step:
-    """The training step of one stack of trials."""
+class TrainingLoop:
+    """Gradient steps of all active trials of a stack at once."""
 
-    def __init__(self, stack: Vae, adam: Adam, train: Tensor, shape: ShapeClass) -> None:
-        """train: uint8 [N, D], on the stack's device."""
-        weight = stack.logits.weight
-        self._lead = tuple(weight.shape[:-2])
-        self._stack = stack
-        self._adam = adam
-        self._train = train
-        self._shape = shape
-        device, dtype, n_images = weight.device, weight.dtype, len(train)
-        zeros = partial(torch.zeros, self._lead, device=device, dtype=dtype)
-        self._beta, self._warmth, self._growth, self._free_bits = zeros(), zeros(), zeros(), zeros()
-        self.noise_factor, self._dropout = zeros(), zeros()
-        self._keys = torch.zeros(len(KEYED), *self._lead, device=device, dtype=torch.int64)
-        self.order = torch.zeros(*self._lead, n_images, device=device, dtype=torch.int64)
-        self.noise = torch.zeros(*self._lead, n_images, shape.latent_size, device=device, dtype=dtype)
-        self.active = torch.zeros(self._lead, device=device, dtype=torch.bool)
+    def __init__(self, network: Vae, adam: Adam, train: Tensor, shape: ShapeClass, is_compiled: bool) -> None:
+        """train: uint8 [N, D], on the network's device."""
+        weight = network.logits.weight
+        self._network, self._adam, self._train, self._shape = network, adam, train, shape
+        n_slots, n_images, device, dtype = len(weight), len(train), weight.device, weight.dtype
+        of_trials = partial(torch.zeros, n_slots, device=device, dtype=dtype)
+        self._beta, self._warmth, self._growth, self._free_bits = (of_trials() for _ in range(4))
+        self.noise_factor, self._dropout = of_trials(), of_trials()
+        self._keys = torch.zeros(len(KEYED), n_slots, device=device, dtype=torch.int64)
+        self.order = torch.zeros(n_slots, n_images, device=device, dtype=torch.int64)
+        self.noise = torch.zeros(n_slots, n_images, shape.latent_size, device=device, dtype=dtype)
         self._position = torch.zeros((), device=device, dtype=torch.int64)
-        self._total = torch.zeros(*self._lead, 2, device=device, dtype=torch.float64)
-        self._graph: torch.cuda.CUDAGraph | None = None
+        self._total = torch.zeros(n_slots, 2, device=device, dtype=torch.float64)
+        self._is_compiled = is_compiled
         self._is_prepared = False
+        self._graph: torch.cuda.CUDAGraph | None = None
         self._loss, self._update = self.losses, adam.step
-        if device.type == "cuda" and self._lead:
+        if is_compiled:
             self._loss = torch.compile(self.losses, fullgraph=True, dynamic=False)
             self._update = torch.compile(adam.step, fullgraph=True, dynamic=False)
 
     def seat(self, slot: int, config: TrialConfig) -> None:
-        """Write what is a trial's own for all its epochs into its slot, in place."""
-        at = slot if self._lead else ()
-        self._beta[at] = config.beta
-        self._free_bits[at] = config.free_bits or objective.NO_FREE_BITS
-        self.noise_factor[at] = config.noise_factor
-        self._dropout[at] = config.dropout
-        self._warmth[at], self._growth[at] = 1.0, 0.0
+        """Write what is a trial's own in every epoch into its slot."""
+        self._beta[slot] = config.beta
+        self._free_bits[slot] = config.free_bits or objective.NO_FREE_BITS
+        self.noise_factor[slot] = config.noise_factor
+        self._dropout[slot] = config.dropout
+        self._warmth[slot], self._growth[slot] = 1.0, 0.0
 
-    def begin(self, slot: int, config: TrialConfig, epoch: int) -> None:
-        """Write what is the epoch's own; most trials have nothing of the kind."""
-        at = slot if self._lead else ()
+    def begin(self, slot: int, config: TrialConfig, epoch: int, order: Tensor, noise: Tensor) -> None:
+        """Write what is a trial's own in this epoch into its slot. order: int64 [N]; noise: [N, L] of the trial."""
+        self.order[slot].copy_(order)
+        padding.place(self.noise[slot], noise)
         if config.kl_warmup_epochs:
-            self._warmth[at] = (epoch - 1) / config.kl_warmup_epochs
-            self._growth[at] = 1 / (config.kl_warmup_epochs * len(self._train))
+            self._warmth[slot] = (epoch - 1) / config.kl_warmup_epochs
+            self._growth[slot] = 1 / (config.kl_warmup_epochs * len(self._train))
         if self._shape.draws_pixels or self._shape.has_dropout:
             keys = torch.tensor([key(config.seed, epoch, stream) for stream in KEYED])
-            self._keys[(slice(None), slot) if self._lead else slice(None)] = keys.to(self._keys.device)
+            self._keys[:, slot] = keys.to(self._keys.device)
 
-    def epoch(self) -> Tensor:
-        """A pass of the active trials over the images in `order`; sums over them of (D, R), float64 [*lead, 2]."""
+    def epoch(self, slots: Sequence[int]) -> Tensor:
+        """Train these slots' trials on every image, in their own `order`; mean (D, R) over the images, float64 [K, 2].
+
+        The numbers of the other slots mean nothing.
+        """
         n_images, size = len(self._train), min(self._shape.batch_size, len(self._train))
-        if self._train.is_cuda and self._lead and not self._is_prepared:
+        if self._is_compiled and not self._is_prepared:
             self._prepare(size)
+        self._adam.activate(slots)
         self._position.zero_()
         self._total.zero_()
-        self._stack.zero_grad(set_to_none=False)  # what an epoch that broke off has left
+        self._network.zero_grad(set_to_none=False)  # an epoch that broke off may have left gradients
+        # Full batches replay the graph, where there is one. The rest of the images is a step of another shape.
         for _ in range(n_images // size):
             if self._graph is not None:
                 self._graph.replay()
@@ -86,23 +88,23 @@ class Step:
                 self._step(size)
         if n_images % size:
             self._step(n_images % size)
-        return self._total.clone()
+        return self._total / n_images
 
     def _step(self, size: int) -> None:
         """One gradient step on the next `size` images of each trial's order; a trial that is not active stays."""
         places = self._position + torch.arange(size, device=self._position.device)
-        visited = self.order.index_select(-1, places)  # [*lead, B]
+        visited = self.order.index_select(-1, places)  # [K, B]
         loss, terms = self._loss(visited, self.noise.index_select(-2, places), self._position)
         loss.backward()  # type: ignore[no-untyped-call]
-        self._update(self.active)
+        self._update()
         self._total += terms
         self._position += size
 
     def losses(self, visited: Tensor, noise: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
-        """The stack's loss, a scalar whose gradient is each trial's own; and the sums of (D, R), [*lead, 2].
+        """The sum of the trials' losses, whose gradient is each trial's own; and the sums of (D, R), float64 [K, 2].
 
-        visited: the images' places, int64 [*lead, B]; position: images of the epoch before this step. R is 0
-        where there is no posterior.
+        visited: the images' places in the split, int64 [K, B]; noise: [K, B, L]; position: images of the epoch
+        before this step. R is 0 where there is no posterior.
         """
         shape, of_binarize, of_corruption = self._shape, self._keys[0], self._keys[1]
         grey = torch.index_select(self._train, 0, visited.reshape(-1)).view(*visited.shape, -1)
@@ -110,7 +112,8 @@ class Step:
         seen = inputs.corrupted(x, shape.noise, self.noise_factor, of_corruption, visited)
         masks = self._masks(visited) if shape.has_dropout else None
         with torch.autocast(x.device.type, torch.bfloat16, enabled=shape.precision == "bf16"):
-            posterior, pixels = self._stack(seen, noise, masks)
+            posterior, pixels = self._network(seen, noise, masks)
+        # Only the layers' products are in bfloat16. Sums over 784 pixels would lose digits in it.
         distortion = likelihood.distortion(shape.likelihood, pixels.to(x.dtype), x)
         kl = None
         if posterior is not None:
@@ -121,33 +124,29 @@ class Step:
         return loss, torch.stack([distortion, rate], -1).detach().sum(-2, dtype=torch.float64)
 
     def _masks(self, visited: Tensor) -> Tensor:
-        """Dropout (Srivastava et al. 2014): 0 for a unit left out, else 1 / (1 - p); [2 * layers, *lead, B, H]."""
+        """Dropout (Srivastava et al. 2014): 0 for a unit left out, else 1 / (1 - p); [2 * layers, K, B, H]."""
         shape, device = self._shape, visited.device
         n_layers = 2 * shape.hidden_layers
-        layers = torch.arange(n_layers, device=device).view(-1, *[1] * (visited.dim() + 1))
+        layers = torch.arange(n_layers, device=device).view(-1, 1, 1, 1)
         units = torch.arange(shape.hidden_units, device=device)
         places = (visited.unsqueeze(-1) * n_layers + layers) * WIDEST + units
-        share = self._dropout.unsqueeze(-1).unsqueeze(-1)
-        draw = counter_rng.uniform(self._keys[2].unsqueeze(-1).unsqueeze(-1), places, self._dropout.dtype)
+        share = self._dropout.view(-1, 1, 1)
+        draw = counter_rng.uniform(self._keys[2].view(-1, 1, 1), places, self._dropout.dtype)
         return (draw > share) / (1 - share)
 
     def _prepare(self, size: int) -> None:
-        """Compile and capture; where that cannot be done (no C compiler, say) the step runs as it is, and says so.
-
-        No trial is active meanwhile, so none is changed by it.
-        """
-        was_active = self.active.clone()
-        self.active.zero_()
+        """Compile and capture. Where that fails, for instance without a C compiler, warn and run the step as it is."""
+        # The steps on the way change no trial, because none is active.
+        self._adam.activate([])
         try:
             self._capture(size)
         except Exception as error:
             warnings.warn(f"training uncompiled, and slower: {' '.join(str(error).split())[:300]}", stacklevel=2)
             self._graph, self._loss, self._update = None, self.losses, self._adam.step
-        self.active.copy_(was_active)
         self._is_prepared = True
 
     def _capture(self, size: int) -> None:
-        """Try a few full steps, then record one."""
+        """Run a few full steps on a stream of their own, as CUDA graphs need it, then record one."""
         stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):

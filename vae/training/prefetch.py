@@ -1,4 +1,4 @@
-"""The order and the noise of each trial's next epoch, drawn by threads while a device trains the present one."""
+"""Prefetch: threads draw the order and the noise of each trial's next epoch while the device trains this one."""
 
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -11,8 +11,8 @@ Draw = tuple[Tensor, Tensor]  # order int64 [N], noise float32 [N, L]
 Key = tuple[int, int, int]  # seed, latent size, epoch
 
 
-class Ahead:
-    """What is drawn depends on (seed, epoch) only, so drawing it early, late or twice changes nothing."""
+class Prefetch:
+    """A draw depends on the trial's seed and the epoch only, so drawing it early, late or twice changes nothing."""
 
     def __init__(self, n_images: int, n_threads: int) -> None:
         """n_threads 0: draw when asked; on a CPU the threads would only take the time from the training."""
@@ -20,16 +20,16 @@ class Ahead:
         self._threads = ThreadPoolExecutor(n_threads) if n_threads else None
         self._ready: dict[int, tuple[Key, Future[Draw]]] = {}  # by slot
 
-    def take(self, slot: int, config: TrialConfig, epoch: int) -> Draw:
-        """The epoch's order and noise."""
-        key, (known, future) = self._key(config, epoch), self._ready.pop(slot, (None, None))
-        return future.result() if future is not None and known == key else self._draw(key)
-
     def prepare(self, slot: int, config: TrialConfig, epoch: int) -> None:
-        """Begin to draw what `take` will be asked for next, unless the trial ends before."""
+        """Begin to draw what `take` will be asked for next, if the trial has that epoch."""
         if self._threads is not None and epoch <= config.epochs:
             key = self._key(config, epoch)
             self._ready[slot] = (key, self._threads.submit(self._draw, key))
+
+    def take(self, slot: int, config: TrialConfig, epoch: int) -> Draw:
+        """The epoch's order and noise. What was prepared for a trial that has left the slot is not used."""
+        key, (known, future) = self._key(config, epoch), self._ready.pop(slot, (None, None))
+        return future.result() if future is not None and known == key else self._draw(key)
 
     def _key(self, config: TrialConfig, epoch: int) -> Key:
         return config.seed, config.latent_size, epoch

@@ -40,7 +40,7 @@ def _subject(
     """An untrained model: what the figures say is not of interest here, whether they can be drawn is."""
     chosen = TrialConfig(**config)
     n_pixels = shape[0] * shape[1]
-    model = Vae(n_pixels, chosen)
+    model = Vae.alone(n_pixels, chosen)
     model.load_state_dict(initial_weights(n_pixels, chosen))
     description = Description(chosen, dataset, shape, max(1, len(history)), history)
     return Subject.of(model, description, "validation", images, history, class_names)

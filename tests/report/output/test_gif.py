@@ -28,7 +28,7 @@ EPOCHS = (1, 2, 3, 4, 6, 8, 11)
 def trained(tmp_path: Path) -> Path:
     """A folder with the snapshots of a model whose pixels become brighter from epoch to epoch."""
     config = TrialConfig(latent_size=2, hidden_units=16)
-    model = Vae(64, config)
+    model = Vae.alone(64, config)
     model.load_state_dict({name: 5 * weight for name, weight in initial_weights(64, config).items()})
     snapshots = Snapshots(LocalFiles(tmp_path / "trial"), (8, 8))
     for epoch in EPOCHS:
@@ -133,7 +133,7 @@ def test_the_largest_gif_of_a_hundred_epochs_of_mnist_is_below_three_megabytes()
 
 def test_a_model_without_a_manifold_has_one_gif(tmp_path: Path) -> None:
     config = TrialConfig(latent_size=3, hidden_units=16)
-    Snapshots(LocalFiles(tmp_path), (8, 8)).take(Vae(64, config), 1)
+    Snapshots(LocalFiles(tmp_path), (8, 8)).take(Vae.alone(64, config), 1)
     assert [path.name for path in draw_animations(tmp_path, tmp_path / "out")] == ["samples.gif"]
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["samples.gif"]
     assert durations(tmp_path / "out" / "samples.gif") == [2000]

@@ -33,7 +33,7 @@ from vae.storage.checkpoint import Description
 def subject_of(images: Images, shape: tuple[int, int], class_names: tuple[str, ...] = (), **config: object) -> Subject:
     """A model with weights of its seed."""
     trial = TrialConfig(**{"latent_size": 4, "hidden_units": 16, **config})
-    model = Vae(images.pixels.shape[1], trial)
+    model = Vae.alone(images.pixels.shape[1], trial)
     model.load_state_dict(initial_weights(images.pixels.shape[1], trial))
     return Subject.of(model, Description(trial, "digits", shape, 1), "validation", images, [], class_names)
 

@@ -45,7 +45,7 @@ def of_autoencoder(trial_id: str = "0002", metric: str = "val_elbo", distortion:
 
 def model_of(one: TrialRecord, rank: int, test: Evaluation) -> BestModel:
     description = Description(one.config, "digits", (8, 8), len(one.history), one.history)
-    checkpoint = Checkpoint(one, b"", Vae(64, TrialConfig(latent_size=2, hidden_units=4)), description)
+    checkpoint = Checkpoint(one, b"", Vae.alone(64, TrialConfig(latent_size=2, hidden_units=4)), description)
     return BestModel(rank, checkpoint, replace(test, n_images=5000), test)
 
 

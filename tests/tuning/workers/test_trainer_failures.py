@@ -9,7 +9,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-import torch
 
 from tests.material.trainers import (
     EPOCHS,
@@ -31,7 +30,7 @@ from tuning.workers.trainer import FIRST_SLOTS, Trainer, WriteBehind
 from vae.config import TrialConfig
 from vae.files import Files, LocalFiles
 from vae.storage.checkpoint import CHECKPOINT_FILE, MODEL_FILE, unpack_checkpoint
-from vae.training import pack as pack_module
+from vae.training import stack as stack_module
 from vae.training.pack import Pack
 
 
@@ -45,15 +44,14 @@ def test_an_exception_inside_an_epoch_reaches_every_trial_that_waits_and_the_tra
     def join(pack: Pack, one: TrialConfig, state: Any = None) -> int:
         slot = place(pack, one, state)
         if not broken:
-            step = pack.adam.step
+            step = pack.stack.adam.step
 
-            def failing(active: torch.Tensor) -> None:
+            def failing() -> None:
                 broken.append(True)
-                pack.adam.step = step  # type: ignore[method-assign]
-                pack.step._update = step
+                pack.stack.loop._update = step
                 raise RuntimeError("CUDA error: out of memory")
 
-            pack.step._update = failing
+            pack.stack.loop._update = failing
         return slot
 
     monkeypatch.setattr(Pack, "join", join)
@@ -85,7 +83,7 @@ def test_a_pack_that_cannot_grow_refuses_the_trial_that_joins_and_keeps_the_othe
         raise RuntimeError("CUDA out of memory")
 
     with monkeypatch.context() as patch:
-        patch.setattr(pack_module, "Step", no_memory)
+        patch.setattr(stack_module, "TrainingLoop", no_memory)
         with pytest.raises(RuntimeError, match="out of memory"):
             trainer.join("late", config(9).model_dump(), 0)
     for trial_id, one in trials.items():

@@ -28,7 +28,7 @@ def images(n_images: int, n_pixels: int, seed: int = 0) -> Tensor:
 def drawn_model(n_pixels: int, latent_size: int = 3, seed: int = 0, **given: Any) -> Vae:
     """Initial weights times five, so that every term counts."""
     config = TrialConfig(latent_size=latent_size, hidden_units=8, seed=seed, **given)
-    model = Vae(n_pixels, config).double()
+    model = Vae.alone(n_pixels, config).double()
     model.load_state_dict({name: 5 * weight for name, weight in initial_weights(n_pixels, config).items()})
     return model
 
@@ -38,7 +38,7 @@ def constant_encoder(slope: float, mean: float, log_variance: float) -> Vae:
 
     relu(z) - relu(-z) = z makes the hidden layer linear.
     """
-    model = Vae(1, TrialConfig(latent_size=1, hidden_units=2)).double()
+    model = Vae.alone(1, TrialConfig(latent_size=1, hidden_units=2)).double()
     with torch.no_grad():
         model.mean.bias.fill_(mean)
         model.log_variance.bias.fill_(log_variance)
@@ -54,7 +54,7 @@ def expected_softplus(slope: float, mean: float, std: float) -> float:
 
 
 def test_a_model_of_zeros_costs_log_2_a_pixel_and_no_rate() -> None:
-    found = evaluate(Vae(784, TrialConfig()), images(1200, 784))
+    found = evaluate(Vae.alone(784, TrialConfig()), images(1200, 784))
     assert found.distortion == pytest.approx(784 * math.log(2), rel=1e-6)
     assert found.rate == 0
     assert found.elbo == pytest.approx(-784 * math.log(2), rel=1e-6)
@@ -110,7 +110,7 @@ def test_every_image_counts_the_same_whatever_the_batches(n_images: int) -> None
 def test_a_stack_is_evaluated_as_each_trial_alone() -> None:
     alone, pixels = [drawn_model(6, seed=seed) for seed in range(3)], images(EVALUATION_BATCH + 7, 6)
     noise = torch.randn(3, len(pixels), 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    stack = Vae(6, TrialConfig(latent_size=3, hidden_units=8), lead=(3,)).double()
+    stack = Vae(6, alone[0].shape, lead=(3,)).double()
     stack.load_state_dict({name: torch.stack([m.state_dict()[name] for m in alone]) for name in stack.state_dict()})
     found = mean_distortion_and_rate(stack, pixels, noise)
     assert found.shape == (3, 2)
@@ -131,7 +131,7 @@ def test_active_units_are_those_whose_mean_moves_with_the_image() -> None:
 
     Burda's threshold 0.01 lies at s = 0.2. A mean that is constant, however large, is not active.
     """
-    model = Vae(2, TrialConfig(latent_size=4, hidden_units=2)).double()
+    model = Vae.alone(2, TrialConfig(latent_size=4, hidden_units=2)).double()
     slopes = [0.19, 0.21, -3.0, 0.0]
     with torch.no_grad():
         model.encoder[0].weight.copy_(torch.eye(2))
@@ -156,7 +156,7 @@ def labelled(n_train: int = 40, n_classes: int = 2) -> Neighbours:
 
 
 def everything(model: Vae) -> Evaluation:
-    return evaluate(model, images(30, 6), Importance(5, 20), labelled())
+    return evaluate(model, images(30, 6), Importance(5, 20), labelled(), noise_factor=0.3)
 
 
 OF_A_VAE = {"elbo", "rate", "active_units", "kl_per_dimension", "mutual_information", "mutual_information_ceiling",
@@ -210,8 +210,8 @@ def test_an_autoencoder_is_measured_at_its_code() -> None:
 def test_the_noisy_numbers_are_of_the_corrupted_input_and_the_clean_target() -> None:
     """Salt and pepper on every pixel leaves nothing of the image: the encoder sees 0 and 1 at random."""
     pixels = torch.full((4000, 6), 51, dtype=torch.uint8)
-    model = drawn_model(6, noise="salt_pepper", noise_factor=1.0)
-    found = evaluate(model, pixels)
+    model = drawn_model(6, noise="salt_pepper")
+    found = evaluate(model, pixels, noise_factor=1.0)
     seen = torch.randint(0, 2, (4000, 6), generator=torch.Generator().manual_seed(0)).double()
     x, noise = pixels.double() / 255, evaluation_noise(4000, 3).double()
     with torch.no_grad():
@@ -226,7 +226,7 @@ def test_the_noisy_numbers_are_of_the_corrupted_input_and_the_clean_target() -> 
 
 
 def test_noise_of_strength_zero_changes_nothing() -> None:
-    found = evaluate(drawn_model(6, noise="gaussian", noise_factor=0.0), images(50, 6))
+    found = evaluate(drawn_model(6, noise="gaussian"), images(50, 6), noise_factor=0.0)
     clean = (found.elbo, found.rate, found.distortion)
     assert (found.noisy_elbo, found.noisy_rate, found.noisy_distortion) == clean
 

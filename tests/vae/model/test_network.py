@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from vae.config import Likelihood, Mode, TrialConfig, Variance
 from vae.model.likelihood import clamped, distortion
 from vae.model.network import ACTIVATIONS, Linear, Vae, initial_weights
+from vae.model.shape_class import ShapeClass
 
 MODULES = {"relu": nn.ReLU, "tanh": nn.Tanh, "elu": nn.ELU, "softplus": nn.Softplus}
 
@@ -21,7 +22,7 @@ def draws(*shape: int, seed: int = 0) -> Tensor:
 
 
 def built(n_pixels: int, config: TrialConfig) -> Vae:
-    model = Vae(n_pixels, config).double()
+    model = Vae.alone(n_pixels, config).double()
     model.load_state_dict(initial_weights(n_pixels, config))
     return model
 
@@ -68,7 +69,7 @@ def test_every_activation_is_torchs_own() -> None:
 def test_a_stack_gives_every_trial_its_own_outputs_and_gradients(hidden_layers: int) -> None:
     configs = [TrialConfig(latent_size=3, hidden_units=7, hidden_layers=hidden_layers, seed=seed) for seed in range(4)]
     alone = [built(11, config) for config in configs]
-    stack = Vae(11, configs[0], lead=(4,)).double()
+    stack = Vae(11, alone[0].shape, lead=(4,)).double()
     stack.load_state_dict({name: torch.stack([m.state_dict()[name] for m in alone]) for name in alone[0].state_dict()})
     x, noise = draws(4, 5, 11).sigmoid(), draws(4, 5, 3, seed=1)
     posterior, (logits, _) = stack(x, noise)
@@ -86,7 +87,7 @@ def test_a_stack_gives_every_trial_its_own_outputs_and_gradients(hidden_layers: 
 
 
 def test_no_trial_of_a_stack_sees_another() -> None:
-    stack = Vae(6, TrialConfig(latent_size=2, hidden_units=4), lead=(2,)).double()
+    stack = Vae(6, ShapeClass.alone(TrialConfig(latent_size=2, hidden_units=4)), lead=(2,)).double()
     stack.load_state_dict({name: draws(*w.shape) for name, w in stack.state_dict().items()})
     x, noise = draws(2, 3, 6).sigmoid(), draws(2, 3, 2)
     before = stack(x, noise)[1].logits
@@ -98,7 +99,7 @@ def test_no_trial_of_a_stack_sees_another() -> None:
 
 def test_the_noise_is_scaled_by_the_posteriors_standard_deviation() -> None:
     """Zero weights but the biases: z = m + exp(v / 2) * noise reaches the logits through one known row."""
-    model = Vae(1, TrialConfig(latent_size=1, hidden_units=1)).double()
+    model = Vae.alone(1, TrialConfig(latent_size=1, hidden_units=1)).double()
     with torch.no_grad():
         model.mean.bias.fill_(2.0)
         model.log_variance.bias.fill_(2 * math.log(3.0))  # std 3
@@ -180,7 +181,7 @@ def test_the_model_has_as_many_parameters_as_its_config_says(
         variance=variance,
     )
     with torch.device("meta"):
-        built_count = sum(parameter.numel() for parameter in Vae(n_pixels, config).parameters())
+        built_count = sum(parameter.numel() for parameter in Vae.alone(n_pixels, config).parameters())
     assert config.n_parameters(n_pixels) == built_count
 
 
@@ -247,7 +248,7 @@ def test_every_mode_is_the_textbook_one_of_plain_torch_layers_with_dropout_betwe
 @each_relative
 def test_a_stack_of_any_relative_gives_every_trial_its_own_outputs_and_gradients(changes: dict[str, str]) -> None:
     alone = [built(11, small(changes, seed=seed)) for seed in range(4)]
-    stack = Vae(11, alone[0].config, lead=(4,)).double()
+    stack = Vae(11, alone[0].shape, lead=(4,)).double()
     stack.load_state_dict({name: torch.stack([m.state_dict()[name] for m in alone]) for name in alone[0].state_dict()})
     x, noise, masks = draws(4, 5, 11).sigmoid(), draws(4, 5, 3, seed=1), draws(2, 4, 5, 7, seed=2)
 
@@ -256,9 +257,9 @@ def test_a_stack_of_any_relative_gives_every_trial_its_own_outputs_and_gradients
         kl = 0.0 if posterior is None else (posterior.mean.square() + posterior.log_variance).sum()
         return distortion(likelihood, pixels, x).sum() + kl
 
-    total = number(stack.config.likelihood, x, noise, masks, stack)
+    total = number(stack.shape.likelihood, x, noise, masks, stack)
     total.backward()
-    own = [number(m.config.likelihood, x[k], noise[k], masks[:, k], m) for k, m in enumerate(alone)]
+    own = [number(m.shape.likelihood, x[k], noise[k], masks[:, k], m) for k, m in enumerate(alone)]
     torch.testing.assert_close(total, torch.stack(own).sum(), rtol=1e-12, atol=1e-12)
     for k, model in enumerate(alone):
         own[k].backward()
@@ -300,7 +301,7 @@ def test_a_shared_variance_starts_at_about_that_of_a_pixel_over_the_images() -> 
 def test_the_initial_weights_of_any_relative_fill_its_model(changes: dict[str, str]) -> None:
     config = small(changes, hidden_layers=2)
     weights = initial_weights(11, config)
-    model = Vae(11, config)
+    model = Vae.alone(11, config)
     assert {name: weight.shape for name, weight in weights.items()} == {
         name: parameter.shape for name, parameter in model.named_parameters()
     }

@@ -1,4 +1,4 @@
-"""vae/padding.py: what goes into a slot comes out of it, with nothing but zeros around it."""
+"""vae/model/padding.py: what goes into a slot comes out of it, with nothing but zeros around it."""
 
 from typing import Any, get_args
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from vae.config import Likelihood, Mode, TrialConfig, Variance
 from vae.model.network import initial_weights
-from vae.model.padding import hidden_mask, padded_to, place, plain_shapes, take
+from vae.model.padding import hidden_mask, padded_to, place, take
 from vae.model.shape_class import ShapeClass
 
 
@@ -73,10 +73,8 @@ CONFIGS = st.builds(
 
 
 @given(config=CONFIGS, n_pixels=st.integers(1, 30))
-def test_the_plain_shapes_are_those_of_the_trials_initial_weights(config: TrialConfig, n_pixels: int) -> None:
+def test_the_initial_weights_are_as_many_numbers_as_the_config_says(config: TrialConfig, n_pixels: int) -> None:
     weights = initial_weights(n_pixels, config)
-    shapes = plain_shapes(n_pixels, config)
-    assert shapes == {name: tuple(weight.shape) for name, weight in weights.items()}
     assert sum(weight.numel() for weight in weights.values()) == config.n_parameters(n_pixels)
 
 
@@ -85,12 +83,7 @@ def test_the_plain_shapes_are_those_of_the_trials_initial_weights(config: TrialC
 )
 def test_only_an_activation_that_is_not_zero_at_zero_needs_a_mask(activation: str, masked: bool) -> None:
     shape = ShapeClass.of(TrialConfig(activation=activation, hidden_units=40))  # type: ignore[arg-type]
-    mask = hidden_mask(shape, (3,), torch.device("cpu"), torch.float64)
+    mask = hidden_mask(shape, 3, torch.device("cpu"), torch.float64)
     assert (mask is not None) == masked
     if mask is not None:
         assert (mask.shape, mask.dtype, mask.any().item()) == ((3, 1, 64), torch.float64, False)
-
-
-def test_a_trial_alone_has_no_mask() -> None:
-    shape = ShapeClass.alone(TrialConfig(activation="softplus"))
-    assert hidden_mask(shape, (), torch.device("cpu"), torch.float32) is None

@@ -1,4 +1,4 @@
-"""vae/shape.py: the class a trial trains in follows from its own config, and padding wastes little."""
+"""vae/model/shape_class.py: the class a trial trains in follows from its own config, and padding wastes little."""
 
 import gc
 from typing import Any, get_args
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from vae.config import Activation, Binarize, Keep, Likelihood, Mode, Noise, Precision, TrialConfig, Variance
 from vae.model.shape_class import HIDDEN_UNITS, LATENT_SIZES, ShapeClass
-from vae.training import pack as pack_module
+from vae.training import stack as stack_module
 from vae.training.adam import StackedAdam
 from vae.training.pack import Pack
 
@@ -125,7 +125,7 @@ def test_the_two_variances_of_a_gaussian_are_two_classes_and_mean_nothing_to_ano
 def test_decoders_alone_train_together_whatever_noise_their_input_would_have() -> None:
     shapes = {ShapeClass.of(TrialConfig(mode="decoder_only", noise=noise)) for noise in get_args(Noise)}
     assert len(shapes) == 1
-    assert shapes.pop().input_noise == "none"
+    assert shapes.pop().noise == "none"
 
 
 @given(config=CONFIGS)
@@ -154,11 +154,11 @@ def test_the_memory_of_a_slot_covers_every_tensor_that_a_pack_keeps_for_it(confi
     pixels = torch.zeros(n_train, 784, dtype=torch.uint8)
     shape = ShapeClass.of(config)
     pack = Pack(pixels, pixels[:n_validation], shape=shape, n_slots=n_slots)
-    weights = sum(parameter.nbytes for parameter in pack.stack.parameters())
+    weights = sum(parameter.nbytes for parameter in pack.stack.network.parameters())
     epoch = (
-        pack.step.order.nbytes
-        + pack.step.noise.nbytes
-        + n_slots * n_validation * shape.latent_size * pack.step.noise.element_size()
+        pack.stack.loop.order.nbytes
+        + pack.stack.loop.noise.nbytes
+        + n_slots * n_validation * shape.latent_size * pack.stack.loop.noise.element_size()
     )
     kept = (4 * weights + epoch) / n_slots  # weights, gradients and two moments
     assert kept < shape.slot_bytes(784, n_train, n_validation) < 3 * kept
@@ -197,7 +197,7 @@ def test_the_memory_of_a_slot_covers_the_most_that_its_training_takes_and_is_no_
     changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the Adam of a GPU, which holds whole copies while it steps."""
-    monkeypatch.setattr(pack_module, "adam_for", lambda parameters, n_lead, device: StackedAdam(parameters))
+    monkeypatch.setattr(stack_module, "adam_for", lambda parameters, is_compiled: StackedAdam(parameters))
     config, n_slots = TrialConfig(**changes), 2
     images = torch.zeros(600, 784, dtype=torch.uint8)
     peak = peak_bytes(config, images, n_slots) / n_slots

@@ -63,7 +63,7 @@ def pack(digits: dict[str, Images]) -> Pack:
 
 
 def model_of(config: TrialConfig, n_pixels: int = 64) -> Vae:
-    model = Vae(n_pixels, config)
+    model = Vae.alone(n_pixels, config)
     model.load_state_dict({name: 5 * weight for name, weight in initial_weights(n_pixels, config).items()})
     return model
 

@@ -1,4 +1,4 @@
-"""vae/step.py: what a step draws and weighs; and that its parts compile as whole graphs.
+"""vae/training/loop.py: what a step draws and weighs; and that its parts compile as whole graphs.
 
 What a GPU runs compiled is here traced on the CPU without its code generator.
 """
@@ -13,10 +13,12 @@ from torch import Tensor
 
 from vae.config import TrialConfig
 from vae.datasets.types import Images
+from vae.model.elbo import mean_distortion_and_rate
 from vae.model.network import Vae
 from vae.model.shape_class import ShapeClass
-from vae.training import loop as step_module
-from vae.training import pack as pack_module
+from vae.randomness.streams import evaluation_noise
+from vae.training import loop as loop_module
+from vae.training import stack as stack_module
 from vae.training.adam import StackedAdam
 from vae.training.pack import Pack
 
@@ -51,7 +53,7 @@ def two_trials(config: TrialConfig) -> Pack:
 
 @pytest.fixture
 def pack(monkeypatch: pytest.MonkeyPatch) -> Pack:
-    monkeypatch.setattr(pack_module, "adam_for", lambda parameters, n_lead, device: StackedAdam(parameters))
+    monkeypatch.setattr(stack_module, "adam_for", lambda parameters, is_compiled: StackedAdam(parameters))
     pack = two_trials(CONFIG)
     pack.epoch([0, 1])  # fills order, noise and moments
     return pack
@@ -69,29 +71,30 @@ def pack(monkeypatch: pytest.MonkeyPatch) -> Pack:
 def test_loss_and_gradients_of_the_compiled_step_are_those_of_the_plain_one(changes: dict[str, Any]) -> None:
     pack = two_trials(changed(CONFIG, changes))
     pack.epoch([0, 1])
-    step = pack.step
-    visited, noise = step.order[:, :8], step.noise[:, :8]
+    loop = pack.stack.loop
+    visited, noise = loop.order[:, :8], loop.noise[:, :8]
     numbers = []
-    for losses in (step.losses, torch.compile(step.losses, fullgraph=True, dynamic=False, backend="aot_eager")):
-        pack.stack.zero_grad()
+    for losses in (loop.losses, torch.compile(loop.losses, fullgraph=True, dynamic=False, backend="aot_eager")):
+        pack.stack.network.zero_grad()
         loss, terms = losses(visited, noise, torch.tensor(8))
         loss.backward()
-        numbers.append([loss, terms, *(parameter.grad.clone() for parameter in pack.stack.parameters())])
+        numbers.append([loss, terms, *(parameter.grad.clone() for parameter in pack.stack.network.parameters())])
     for plain, compiled in zip(*numbers, strict=True):
         torch.testing.assert_close(compiled, plain, rtol=1e-12, atol=1e-12)
 
 
 def test_the_compiled_update_moves_the_active_trial_as_the_plain_one_does(pack: Pack) -> None:
     draw = torch.Generator().manual_seed(1)
-    gradients = [torch.randn(p.shape, dtype=p.dtype, generator=draw) for p in pack.stack.parameters()]
-    before, active, ends = pack.state(0), torch.tensor([True, False]), []
+    gradients = [torch.randn(p.shape, dtype=p.dtype, generator=draw) for p in pack.stack.network.parameters()]
+    before, ends, adam = pack.state(0), [], pack.stack.adam
     other = pack.weights(1)
-    for update in (pack.adam.step, torch.compile(pack.adam.step, fullgraph=True, dynamic=False, backend="aot_eager")):
+    for update in (adam.step, torch.compile(adam.step, fullgraph=True, dynamic=False, backend="aot_eager")):
         pack.leave(0)
         pack.join(before.config, before)
-        for parameter, gradient in zip(pack.stack.parameters(), gradients, strict=True):
+        for parameter, gradient in zip(pack.stack.network.parameters(), gradients, strict=True):
             parameter.grad = gradient.clone()
-        update(active)
+        adam.activate([0])
+        update()
         ends.append(pack.state(0))
     for name in before.weights:
         torch.testing.assert_close(ends[1].weights[name], ends[0].weights[name], rtol=1e-13, atol=1e-13)
@@ -149,14 +152,14 @@ class Calls:
 
 
 def record(pack: Pack, monkeypatch: pytest.MonkeyPatch) -> Calls:
-    calls, forward = Calls(), pack.stack.forward
+    calls, forward = Calls(), pack.stack.network.forward
 
     def recording(x: Tensor, noise: Tensor, masks: Tensor | None = None) -> Any:
         calls.seen.append(x.clone())
         calls.masks.append(None if masks is None else masks.clone())
         return forward(x, noise, masks)
 
-    monkeypatch.setattr(pack.stack, "forward", recording)
+    monkeypatch.setattr(pack.stack.network, "forward", recording)
     return calls
 
 
@@ -170,9 +173,7 @@ def masks_by_image(config: TrialConfig, patch: pytest.MonkeyPatch, epoch: int = 
     calls = record(pack, patch)
     pack.epoch([slot])
     each = torch.cat([mask for mask in calls.masks if mask is not None], -2)
-    in_order = each[:, slot] if packed else each
-    order = pack.step.order[slot] if packed else pack.step.order
-    return in_order[:, order.argsort()]
+    return each[:, slot, pack.stack.loop.order[slot].argsort()]
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.95])
@@ -215,9 +216,9 @@ def test_an_evaluation_leaves_nothing_out(monkeypatch: pytest.MonkeyPatch) -> No
     assert [mask is None for mask in calls.masks] == [False] * 5 + [True] * 2  # five steps; clean and noisy validation
     plain = Pack(*images())
     state = pack.state(slot)
-    model = Vae(16, changed(config, {"dropout": 0.0, "noise": "none"})).double()
+    model = Vae.alone(16, changed(config, {"dropout": 0.0, "noise": "none"})).double()
     model.load_state_dict(state.weights)
-    found = pack_module.mean_distortion_and_rate(model, plain.validation, pack_module.evaluation_noise(10, 3).double())
+    found = mean_distortion_and_rate(model, plain.validation, evaluation_noise(10, 3).double())
     assert found.tolist() == pytest.approx([metrics.val_distortion, metrics.val_rate], rel=1e-12)
 
 
@@ -229,7 +230,8 @@ def inputs_of_an_epoch(config: TrialConfig, patch: pytest.MonkeyPatch, epoch: in
         pack.epoch([slot])
     calls = record(pack, patch)
     pack.epoch([slot])
-    return torch.cat(calls.seen[:-2])[pack.step.order.argsort()], calls.seen[-2], calls.seen[-1]
+    training = torch.cat([seen[slot] for seen in calls.seen[:-2]])
+    return training[pack.stack.loop.order[slot].argsort()], calls.seen[-2], calls.seen[-1]
 
 
 @pytest.mark.parametrize("binarize", ["none", "stochastic"])
@@ -257,9 +259,9 @@ def test_stochastic_pixels_are_drawn_anew_each_epoch_and_the_target_is_what_the_
 ) -> None:
     """Clean, the input is the target itself: 0 and 1, of other draws in the next epoch."""
     targets: list[Tensor] = []
-    distortion = step_module.likelihood.distortion
+    distortion = loop_module.likelihood.distortion
     monkeypatch.setattr(
-        step_module.likelihood, "distortion", lambda *of: (targets.append(of[2].clone()), distortion(*of))[1]
+        loop_module.likelihood, "distortion", lambda *of: (targets.append(of[2].clone()), distortion(*of))[1]
     )
     pack = Pack(*images())
     slot = pack.join(changed(CONFIG, {"binarize": "stochastic", "noise": "salt_pepper", "noise_factor": 0.2}))
@@ -268,7 +270,7 @@ def test_stochastic_pixels_are_drawn_anew_each_epoch_and_the_target_is_what_the_
     for _ in range(2):
         targets.clear()
         pack.epoch([slot])
-        by_epoch.append(torch.cat(targets[:5])[pack.step.order.argsort()])
+        by_epoch.append(torch.cat([target[slot] for target in targets[:5]])[pack.stack.loop.order[slot].argsort()])
         for target, seen in zip(targets, calls.seen[-7:], strict=True):
             assert set(target.unique().tolist()) == {0.0, 1.0}
             assert (target != seen).double().mean() < 0.2  # half of 0.2 of the pixels, and some spread
@@ -282,10 +284,10 @@ def test_stochastic_pixels_are_drawn_anew_each_epoch_and_the_target_is_what_the_
 
 def weights_of_steps(pack: Pack, slots: list[int], n_epochs: int) -> list[list[float]]:
     """Step by step, of each slot."""
-    found, kl_weight = [], step_module.objective.kl_weight
+    found, kl_weight = [], loop_module.objective.kl_weight
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            step_module.objective, "kl_weight", lambda *of: (found.append(kl_weight(*of).tolist()), kl_weight(*of))[1]
+            loop_module.objective, "kl_weight", lambda *of: (found.append(kl_weight(*of).tolist()), kl_weight(*of))[1]
         )
         for _ in range(n_epochs):
             pack.epoch(slots)

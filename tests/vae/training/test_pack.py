@@ -1,4 +1,4 @@
-"""vae/pack.py."""
+"""vae/training/pack.py."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -20,8 +20,8 @@ from vae.model.metrics import EpochMetrics
 from vae.model.network import initial_weights
 from vae.model.shape_class import ShapeClass
 from vae.storage.state import TrialState
-from vae.training import loop as step_module
-from vae.training import pack as pack_module
+from vae.training import loop as loop_module
+from vae.training import stack as stack_module
 from vae.training.pack import Pack
 
 TINY = TrialConfig(latent_size=2, hidden_units=5, batch_size=4, learning_rate=0.01, beta=2.5, seed=7)
@@ -178,19 +178,18 @@ def test_every_image_is_visited_once_in_an_epoch(n_images: int, batch_size: int,
     for _ in range(epoch - 1):
         pack.epoch([0])[0]
     seen: list[Tensor] = []
-    distortion = step_module.likelihood.distortion
+    distortion = loop_module.likelihood.distortion
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pack, "validation", pack.validation[:0])  # so that only training is recorded
         patch.setattr(
-            step_module.likelihood,
+            loop_module.likelihood,
             "distortion",
             lambda kind, pixels, x: (seen.append(x), distortion(kind, pixels, x))[1],
         )
-        patch.setattr(pack_module, "mean_distortion_and_rate", lambda *_: torch.zeros(2))
+        patch.setattr(stack_module, "mean_distortion_and_rate", lambda *_: torch.zeros(1, 2))  # only training counts
         pack.epoch([0])[0]
-    sizes = [len(x) for x in seen]
+    sizes = [x.shape[1] for x in seen]  # [1, B, D]
     assert sizes == [batch_size] * (n_images // batch_size) + [n_images % batch_size] * (n_images % batch_size > 0)
-    assert sorted((torch.cat(seen)[:, 0] * 255).round().int().tolist()) == list(range(n_images))
+    assert sorted((torch.cat(seen, 1)[0, :, 0] * 255).round().int().tolist()) == list(range(n_images))
 
 
 def test_beta_is_in_the_loss_and_in_no_other_number_of_the_first_batch() -> None:

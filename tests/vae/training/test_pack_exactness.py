@@ -15,8 +15,8 @@ from vae.model.metrics import EpochMetrics
 from vae.model.shape_class import ShapeClass
 from vae.storage.checkpoint import Description, pack_checkpoint, unpack_checkpoint
 from vae.storage.state import AdamState, TrialState
-from vae.training import pack as pack_module
-from vae.training.adam import FusedAdam, RowAdam, StackedAdam
+from vae.training import stack as stack_module
+from vae.training.adam import Adam, RowAdam, StackedAdam
 from vae.training.pack import Pack
 
 TOLERANCE = 1e-10
@@ -27,14 +27,17 @@ ACTIVATIONS = ["relu", "tanh", "elu", "softplus"]
 
 @pytest.fixture(scope="module", autouse=True, params=[RowAdam, StackedAdam])
 def _the_adam_of_each_device(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Every test with the Adam that stacks have on a CPU, and with the one that they have on a GPU."""
+    """Every test with the Adam that stacks have on a CPU, and with the one that they have on a GPU.
+
+    A trial alone, a stack of one, always has torch's.
+    """
     torch.set_num_threads(1)
+
+    def adam_for(parameters: dict[str, torch.nn.Parameter], is_compiled: bool) -> Adam:
+        return (RowAdam if len(next(iter(parameters.values()))) == 1 else request.param)(parameters)
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            pack_module,
-            "adam_for",
-            lambda parameters, n_lead, device: (request.param if n_lead else FusedAdam)(parameters),
-        )
+        patch.setattr(stack_module, "adam_for", adam_for)
         yield
 
 
@@ -174,9 +177,9 @@ def test_padded_entries_stay_exactly_zero(images: tuple[Tensor, Tensor], changes
     for _ in range(EPOCHS):
         pack.epoch([slot])
     shapes = {name: tuple(weight.shape) for name, weight in pack.state(slot).weights.items()}
-    stacks = [dict(pack.stack.named_parameters())]
-    if isinstance(pack.adam, StackedAdam):
-        stacks += [pack.adam.exp_avg, pack.adam.exp_avg_sq]
+    stacks = [dict(pack.stack.network.named_parameters())]
+    if isinstance(pack.stack.adam, StackedAdam):
+        stacks += [pack.stack.adam.exp_avg, pack.stack.adam.exp_avg_sq]
     assert any(stacks[0][name].shape[1:] != shapes[name] for name in shapes)  # something is padded
     for stack in stacks:
         for name, shape in shapes.items():
@@ -199,7 +202,7 @@ def test_neighbours_may_join_leave_pause_and_diverge(images: tuple[Tensor, Tenso
     bad = pack.join(diverging)
     poisoned = "decoder.0" if one.mode == "decoder_only" else "mean"
     for kind in ("weight", "bias"):
-        dict(pack.stack.named_parameters())[f"{poisoned}.{kind}"].data[bad].fill_(math.nan)
+        dict(pack.stack.network.named_parameters())[f"{poisoned}.{kind}"].data[bad].fill_(math.nan)
     metrics += [pack.epoch([bad, slot])[slot] for _ in range(2)]
     assert not pack.epoch([bad])[bad].is_finite
     pack.leave(bad)
@@ -219,7 +222,7 @@ def test_a_trial_that_takes_the_slot_of_a_diverged_one_is_clean(
     one = config(**{"activation": "softplus", "hidden_units": 5, "latent_size": 2, **changes})
     pack = a_pack(images, one, n_slots=2)
     bad = pack.join(*like(one, [config(7, hidden_units=64, latent_size=16, dropout=0.9, free_bits=1.0)]))
-    for parameter in pack.stack.parameters():
+    for parameter in pack.stack.network.parameters():
         parameter.data[bad].fill_(math.nan)
     pack.epoch([bad])
     pack.leave(bad)
@@ -318,13 +321,13 @@ def test_the_adam_of_a_stack_equals_torchs_for_each_trial(
     for slot, rate in enumerate(learning_rates):
         ours.place(slot, rate, AdamState.initial({"w": plain[slot].detach()}))
     for step in range(250):
-        active = torch.tensor([(step + slot) % (slot + 2) != 0 for slot in range(k)])  # each pauses at other times
+        active = [slot for slot in range(k) if (step + slot) % (slot + 2)]  # each pauses at other times
         gradient = torch.randn(k, 4, 5, dtype=torch.float64, generator=draw)
         stack["w"].grad = gradient.clone()
-        ours.step(active)
-        for slot in range(k):
-            if active[slot]:
-                plain[slot].grad = gradient[slot].clone()
-                theirs[slot].step()
+        ours.activate(active)
+        ours.step()
+        for slot in active:
+            plain[slot].grad = gradient[slot].clone()
+            theirs[slot].step()
     for slot in range(k):
         assert (stack["w"][slot] - plain[slot]).abs().max() < 1e-12

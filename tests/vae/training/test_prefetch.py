@@ -1,4 +1,4 @@
-"""vae/ahead.py: what is drawn ahead is what would have been drawn, whoever the slot belongs to by then."""
+"""vae/training/prefetch.py: what is drawn ahead is what would have been drawn, whoever the slot belongs to by then."""
 
 import threading
 
@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from vae.config import TrialConfig
 from vae.randomness.streams import epoch_noise, epoch_order
-from vae.training import prefetch as ahead_module
-from vae.training.prefetch import Ahead
+from vae.training import prefetch as prefetch_module
+from vae.training.prefetch import Prefetch
 
 N_IMAGES = 13
 N_WATCHED = 17  # in the tests that count what is drawn
@@ -41,7 +41,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int, int]]:
             seen.append((threading.current_thread().name, seed, epoch))
         return epoch_order(n_images, seed, epoch)
 
-    monkeypatch.setattr(ahead_module, "epoch_order", order)
+    monkeypatch.setattr(prefetch_module, "epoch_order", order)
     return seen
 
 
@@ -56,40 +56,40 @@ CALLS = st.tuples(
 def test_any_order_of_preparing_and_taking_gives_each_trial_its_own_numbers(
     n_threads: int, calls: list[tuple[str, int, int, int, int]]
 ) -> None:
-    ahead = Ahead(N_IMAGES, n_threads)
+    prefetch = Prefetch(N_IMAGES, n_threads)
     for call, slot, seed, latent_size, epoch in calls:
         one = config(seed, latent_size)
         if call == "prepare":
-            ahead.prepare(slot, one, epoch)
+            prefetch.prepare(slot, one, epoch)
         else:
-            assert_the_draw_of(ahead.take(slot, one, epoch), one, epoch)
+            assert_the_draw_of(prefetch.take(slot, one, epoch), one, epoch)
 
 
 def test_what_was_prepared_is_drawn_once_and_by_another_thread(drawn: list[tuple[str, int, int]]) -> None:
-    ahead = Ahead(N_WATCHED, n_threads=1)
-    ahead.prepare(0, config(), 3)
-    assert_the_draw_of(ahead.take(0, config(), 3), config(), 3, N_WATCHED)
+    prefetch = Prefetch(N_WATCHED, n_threads=1)
+    prefetch.prepare(0, config(), 3)
+    assert_the_draw_of(prefetch.take(0, config(), 3), config(), 3, N_WATCHED)
     ((thread, seed, epoch),) = drawn
     assert (seed, epoch) == (0, 3)
     assert thread != threading.current_thread().name
 
 
 def test_without_threads_nothing_is_drawn_before_it_is_asked_for(drawn: list[tuple[str, int, int]]) -> None:
-    ahead = Ahead(N_WATCHED, n_threads=0)
-    ahead.prepare(0, config(), 3)
+    prefetch = Prefetch(N_WATCHED, n_threads=0)
+    prefetch.prepare(0, config(), 3)
     assert drawn == []
-    ahead.take(0, config(), 3)
+    prefetch.take(0, config(), 3)
     assert drawn == [(threading.current_thread().name, 0, 3)]
 
 
 def test_nothing_is_drawn_for_an_epoch_that_the_trial_does_not_have(drawn: list[tuple[str, int, int]]) -> None:
-    ahead = Ahead(N_WATCHED, n_threads=1)
-    ahead.prepare(0, config(epochs=2), 3)
-    ahead.take(1, config(), 1)
+    prefetch = Prefetch(N_WATCHED, n_threads=1)
+    prefetch.prepare(0, config(epochs=2), 3)
+    prefetch.take(1, config(), 1)
     assert [epoch for _, _, epoch in drawn] == [1]
 
 
 def test_what_was_prepared_for_the_slots_last_trial_does_not_reach_the_next() -> None:
-    ahead = Ahead(N_IMAGES, n_threads=1)
-    ahead.prepare(0, config(seed=1), 2)
-    assert_the_draw_of(ahead.take(0, config(seed=2), 2), config(seed=2), 2)
+    prefetch = Prefetch(N_IMAGES, n_threads=1)
+    prefetch.prepare(0, config(seed=1), 2)
+    assert_the_draw_of(prefetch.take(0, config(seed=2), 2), config(seed=2), 2)
