@@ -130,7 +130,7 @@ def test_an_option_that_cannot_be_is_refused_with_what_it_may_be(
     ("old", "new", "says"),
     [
         ("search:", "search: [", "not YAML"),
-        ("trials: 4", "trials: 4\ntrials: 5", "line 4: not YAML: key 'trials' stands twice"),
+        ("trials: 4", "trials: 4\ntrials: 5", "line 4: not YAML: key 'trials' appears twice"),
         ("trials: 4", "trials: 0", "line 3, trials: 0: input should be greater than or equal to 1"),
         ("trials: 4", "trials: four", "line 3, trials: 'four'"),
         ("  latent_size", "  latent_sise", "line 6, search.latent_sise: no such key; did you mean 'latent_size'?"),

@@ -28,7 +28,7 @@ FAULTS: dict[str, Faulty] = {
             "  - {latent_size: 20, beta: 1.0}\n",
             "  - {latent_size: 20, hidden_units: 64, activation: relu, beta: 1.0}\n" * 2,
         ),
-        "line 17, baselines.1: is there twice",
+        "line 17, baselines.1: appears twice",
     ),
     "more baselines than trials": (
         changed("trials: 12", "trials: 1") + "  - {latent_size: 3}\n",
@@ -78,7 +78,7 @@ def test_a_whole_baseline_without_what_does_not_apply_may_not_be_there_twice(fil
     text = CONDITIONAL.replace("sampler: {type: grid}", "sampler: {type: tpe}")
     assert load(file, text + "baselines: [{noise: gaussian}, {noise: gaussian}]\n").first_trials[1:]
     text += "baselines: [{noise: none}, {noise: none}]\n"
-    assert_refused(file, text, "line 11, baselines.1: is there twice")
+    assert_refused(file, text, "line 11, baselines.1: appears twice")
 
 
 def test_baselines_of_a_grid_with_conditions_come_first_and_once(file: Path) -> None:

@@ -84,7 +84,7 @@ FAULTS: dict[str, Faulty] = {
     ),
     "a choice twice": (
         changed(CHOICES, "choices: [relu, tanh, relu]"),
-        "line 10, search.activation.choices.2: 'relu' is there twice",
+        "line 10, search.activation.choices.2: 'relu' appears twice",
     ),
     "a condition on nothing": (
         conditional(WHEN, "when:"),
