@@ -120,7 +120,7 @@ def _whole(least: int) -> Callable[[str], int]:
 def _word(text: str) -> str:
     """A text that is not empty: an unset variable of a script gives an empty one, which does not mean the default."""
     if not text.strip():
-        raise argparse.ArgumentTypeError(f"'{text}'; allowed: anything but nothing")
+        raise argparse.ArgumentTypeError(f"'{text}'; allowed: a text that is not empty")
     return text
 
 

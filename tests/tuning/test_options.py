@@ -65,7 +65,7 @@ WHOLE_FROM_1 = "allowed: a whole number from 1"
 BAD_VALUES = [
     *[("--trials", text, WHOLE_FROM_1) for text in ("0", "-1", "1.5", "many", "", "1e3", "1_0", "9" * 40)],
     *[
-        (flag, text, "allowed: anything but nothing")
+        (flag, text, "allowed: a text that is not empty")
         for flag in ("--space", "--resume", "--report", "--name", "--storage", "--address")
         for text in ("", " ")
     ],

@@ -20,8 +20,8 @@ from tuning.space.model import MOST_TRIALS, SEARCHABLE, SearchSpace
 from vae.datasets.registry import fault_of
 from vae.model.metrics import has_rate
 
-FRONT_SAMPLERS = ("tpe", "random", "grid", "gp")  # those of Optuna that know several objectives
-MOST_STEPS = 10**9  # of a float; Optuna's own arithmetic ends some way above
+FRONT_SAMPLERS = ("tpe", "random", "grid", "gp")  # the samplers that know several objectives
+MOST_STEPS = 10**9  # of a float's range; the sampler's own arithmetic fails some way above
 
 
 def faults_of(space: SearchSpace) -> list[Fault]:
@@ -46,7 +46,7 @@ def _dataset_faults(space: SearchSpace) -> Iterator[Fault]:
 
 
 def _metric_faults(space: SearchSpace) -> Iterator[Fault]:
-    """A metric that some trials do not have, or that all trials would be misjudged by."""
+    """A metric that some trials do not have, or that misjudges all of them."""
     without = [mode for mode in sorted(space.modes) if not has_rate(mode)]
     if space.metric == "val_distortion" and not without:
         reason = "alone it is best for a model without a prior; allowed: val_elbo, rate_distortion"
@@ -61,16 +61,17 @@ def _metric_faults(space: SearchSpace) -> Iterator[Fault]:
 
 
 def _front_faults(space: SearchSpace) -> Iterator[Fault]:
-    """Two objectives: every trial must get to its place, and the sampler must know both."""
+    """Two objectives: every trial must run to its end, and the sampler must know both."""
     if space.metric != "rate_distortion":
         return
     if space.scheduler.type != "none":
-        reason = "a trial stopped early is at no point of the front"
+        reason = "a trial that is stopped early does not reach its point of the front"
         yield Fault(("metric",), f"rate_distortion with scheduler {space.scheduler.type}: {reason}; allowed: none")
     if space.sampler.type not in FRONT_SAMPLERS:
         allowed = ", ".join(FRONT_SAMPLERS)
         yield Fault(
-            ("metric",), f"rate_distortion with sampler {space.sampler.type}, of one objective; allowed: {allowed}"
+            ("metric",),
+            f"rate_distortion with sampler {space.sampler.type}, which knows one objective only; allowed: {allowed}",
         )
 
 
@@ -91,14 +92,14 @@ def _repeats_faults(space: SearchSpace) -> Iterator[Fault]:
 
 def _search_faults(space: SearchSpace) -> Iterator[Fault]:
     for name, dimension in space.dimensions.items():
-        if name in space.fixed_values and not dimension.when:  # elsewhere a conditional one has the fixed value
+        if name in space.fixed_values and not dimension.when:  # a conditional one has it where it is not searched
             yield Fault(("fixed", name), f"{name} is searched as well; keep it in one of search and fixed")
     for name, of in (("likelihood", "measures"), ("binarize", "data")):
         if name in space.dimensions and len(space.words(name)) > 1:
             reason = f"the ELBOs are of different {of}, and their order would mean nothing"
             yield Fault(("search", name), f"{reason}; make a sweep of each, with --set {name}=...")
     if not space.dimensions and space.trials > 1 and not space.baselines:
-        yield Fault(("search",), f"nothing is searched, so all {space.trials} trials would be the same one")
+        yield Fault(("search",), f"nothing is searched, so all {space.trials} trials would be the same")
     grace = getattr(space.scheduler, "grace_epochs", 1)
     if grace > space.epochs:
         yield Fault(("scheduler", "grace_epochs"), f"{grace} is above epochs, {space.epochs}; nothing would be stopped")
@@ -112,7 +113,7 @@ def _sampler_faults(space: SearchSpace, sound: list[str]) -> Iterator[Fault]:
     if space.sampler.type in ("cmaes", "gp"):
         for name, dimension in space.dimensions.items():
             if dimension.when:
-                reason = "which draws at random what not every configuration has; allowed: tpe, random, grid"
+                reason = "which draws conditional hyperparameters at random; allowed: tpe, random, grid"
                 yield Fault(("search", name, "when"), f"a condition with sampler {space.sampler.type}, {reason}")
     if space.sampler.type == "grid":
         yield from _grid_faults(space, sound)
@@ -135,7 +136,7 @@ def _grid_faults(space: SearchSpace, sound: list[str]) -> Iterator[Fault]:
 
 
 def dimension_faults(space: SearchSpace) -> dict[str, list[Fault]]:
-    """The faults of each dimension; none of a sound one."""
+    """The faults of each dimension, [] of a sound one."""
     of_values = {name: list(_value_faults(name, dimension)) for name, dimension in space.dimensions.items()}
     sound = {name for name, faults in of_values.items() if not faults}
     return {name: [*faults, *_when_faults(space, name, sound)] for name, faults in of_values.items()}
@@ -184,10 +185,12 @@ def _range_faults(path: KeyPath, dimension: IntRange | FloatRange) -> Iterator[F
 
 
 def _when_faults(space: SearchSpace, name: str, sound: set[str]) -> Iterator[Fault]:
-    """sound: the dimensions of which the values can be relied on."""
+    """sound: the dimensions whose values are without fault."""
     dimension = space.dimensions[name]
     if "when" in dimension.model_fields_set and not dimension.when:
-        yield Fault(("search", name, "when"), "names no hyperparameter; leave it out of what is always searched")
+        yield Fault(
+            ("search", name, "when"), "names no hyperparameter; a dimension that is always searched has no when"
+        )
     for named, wanted in (dimension.when or {}).items():
         path: KeyPath = ("search", name, "when", named)
         if problem := _name_problem(space, name, named):
@@ -199,7 +202,7 @@ def _when_faults(space: SearchSpace, name: str, sound: set[str]) -> Iterator[Fau
 
 
 def _name_problem(space: SearchSpace, name: str, named: str) -> str:
-    """Why no condition of this dimension can be about that hyperparameter, '' where one can."""
+    """Why a condition of this dimension cannot name that hyperparameter, '' where it can."""
     if named == "epochs":
         return "epochs is the same in every configuration"
     if named not in SEARCHABLE:
@@ -207,7 +210,7 @@ def _name_problem(space: SearchSpace, name: str, named: str) -> str:
     if named == name:
         return f"{name} cannot depend on itself"
     if named in space.dimensions and space.dimensions[named].when:
-        return f"{named} is conditional itself; a condition names what is always searched, or not at all"
+        return f"{named} is conditional itself; a condition names a hyperparameter that is always searched, or never"
     if named == "seed" and named not in space.dimensions and named not in space.fixed_values:
         return "seed is neither searched nor fixed, so it is the sweep's own"
     return ""
@@ -241,20 +244,26 @@ def _baseline_faults(space: SearchSpace, sound: list[str]) -> Iterator[Fault]:
     for index, values in enumerate(space.baselines):
         given = values.model_dump(exclude_none=True)
         for name, value in given.items():
-            if problem := _value_problem(space, name, value, name in sound) or _inapplicable(space, name, given, sound):
+            if problem := _off_the_search(space, name, value, name in sound) or _inapplicable(
+                space, name, given, sound
+            ):
                 yield Fault(("baselines", index, name), problem)
         lacking = [name for name in space.dimensions if name not in given and space.applies(name, given)]
         if space.sampler.type == "grid" and lacking:
-            yield Fault(("baselines", index), f"leaves out {', '.join(lacking)}; with sampler grid it must be a point")
+            yield Fault(
+                ("baselines", index),
+                f"leaves out {', '.join(lacking)}; with sampler grid a baseline is a point of the grid",
+            )
         if given in earlier and not lacking:
             yield Fault(("baselines", index), "appears twice")
         earlier.append(given)
     if len(space.baselines) > space.trials:
-        yield Fault(("baselines",), f"{len(space.baselines)} of them and {space.trials} trials; allow more trials")
+        n = len(space.baselines)
+        yield Fault(("baselines",), f"{n} baselines do not fit into {space.trials} trials; allowed: {n} trials or more")
 
 
-def _value_problem(space: SearchSpace, name: str, value: Any, is_sound: bool) -> str:
-    """What is wrong with one value, '' where nothing is."""
+def _off_the_search(space: SearchSpace, name: str, value: Any, is_sound: bool) -> str:
+    """Why a value of a baseline is not one of the search, '' where it is."""
     dimension = space.dimensions.get(name)
     if dimension is None:
         return f"{name} is not searched; a baseline gives values of searched hyperparameters"
@@ -270,7 +279,7 @@ def _value_problem(space: SearchSpace, name: str, value: Any, is_sound: bool) ->
 
 
 def _inapplicable(space: SearchSpace, name: str, given: dict[str, Any], sound: list[str]) -> str:
-    """Why a value is given to no purpose, '' where it is not."""
+    """Why a value of a baseline has no effect, '' where it has one."""
     if name not in sound or space.applies(name, given):
         return ""
     when = space.dimensions[name].when or {}

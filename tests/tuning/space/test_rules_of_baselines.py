@@ -32,7 +32,7 @@ FAULTS: dict[str, Faulty] = {
     ),
     "more baselines than trials": (
         changed("trials: 12", "trials: 1") + "  - {latent_size: 3}\n",
-        "line 15, baselines: 2 of them and 1 trials; allow more trials",
+        "line 15, baselines: 2 baselines do not fit into 1 trials; allowed: 2 trials or more",
     ),
 }
 
@@ -45,7 +45,7 @@ def test_each_fault_names_file_line_key_value_and_what_is_allowed(file: Path, ca
 def test_a_grids_baseline_must_be_one_of_its_points(file: Path) -> None:
     grid = "description: x\ntrials: 4\nepochs: 3\nsearch:\n  latent_size: {type: int, low: 1, high: 2}\n"
     grid += "  beta: {type: float, low: 1.0, high: 2.0, step: 1.0}\nsampler: {type: grid}\nbaselines: [{beta: 1.0}]\n"
-    expected = "line 8, baselines.0: leaves out latent_size; with sampler grid it must be a point"
+    expected = "line 8, baselines.0: leaves out latent_size; with sampler grid a baseline is a point of the grid"
     assert refusal(file, grid) == f"{file}: {expected}"
 
 
@@ -56,7 +56,7 @@ def test_a_grids_baseline_must_be_one_of_its_points(file: Path) -> None:
             "noise: none, noise_factor: 0.3",
             ".noise_factor: noise_factor is searched only where noise is gaussian or salt_pepper; leave it out",
         ),
-        ("noise: gaussian", ": leaves out noise_factor; with sampler grid it must be a point"),
+        ("noise: gaussian", ": leaves out noise_factor; with sampler grid a baseline is a point of the grid"),
         (
             "noise: gaussian, noise_factor: 0.2",
             ".noise_factor: 0.2 is between the steps of the search, 0.1 to 0.5 by 0.2",
