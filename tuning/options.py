@@ -1,4 +1,4 @@
-"""sweep.py's command line: what each option means, and which go together."""
+"""The command line of sweep.py: what each option means, and which options go together."""
 
 import argparse
 import re
@@ -13,36 +13,37 @@ from tuning.store.place import DEFAULT_STORAGE
 from vae.datasets.registry import NAMES
 
 UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
-# What a sweep was started with stays as it is; these would change its numbers.
+# A resumed sweep keeps what it was started with: these would change its numbers.
 NOT_WITH_RESUME = ("space", "name", "epochs", "dataset", "seed", "settings", "dry_run")
 WITH_REPORT = ("report", "data_dir", "storage", "top_k", "verbose")
 
 
 class _Parser(argparse.ArgumentParser):
-    """Errors are one line, like every other error of a user."""
+    """An error is one line, like every other fault of a user."""
 
     def error(self, message: str) -> NoReturn:
         raise SpaceError(f"{message}; see python {self.prog} --help")
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    """The options, checked for what can be checked without looking at anything else. Raises SpaceError."""
-    options = _parser().parse_args(arguments)
+    """The options, checked as far as the command line alone allows. Raises SpaceError."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
     given = [name for name in ("space", "resume", "report", "list_spaces") if getattr(options, name)]
     if len(given) != 1:
         raise SpaceError("give one of --space NAME, --resume NAME, --report NAME, --list-spaces")
     if options.resume:
-        _refuse(options, NOT_WITH_RESUME, "--resume: a resumed sweep keeps what it was started with")
+        _refuse(parser, options, NOT_WITH_RESUME, "--resume: a resumed sweep keeps what it was started with")
     if options.report:
         others = [name for name in vars(options) if name not in WITH_REPORT]
-        _refuse(options, others, "--report: nothing is trained; it takes --data-dir, --storage and --top-k")
+        _refuse(parser, options, others, "--report: nothing is trained; it takes --data-dir, --storage and --top-k")
     return options
 
 
-def _refuse(options: argparse.Namespace, names: Iterable[str], why: str) -> None:
-    """Say the first of these options that was given."""
+def _refuse(parser: _Parser, options: argparse.Namespace, names: Iterable[str], why: str) -> None:
+    """Refuse the first of these options that was given."""
     for name in names:
-        if getattr(options, name) != _parser().get_default(name):
+        if getattr(options, name) != parser.get_default(name):
             flag = "set" if name == "settings" else name.replace("_", "-")
             raise SpaceError(f"--{flag} with {why}")
 
@@ -64,7 +65,7 @@ def overrides(options: argparse.Namespace) -> Overrides:
     return Overrides(options.trials, options.epochs, options.dataset, options.settings)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> _Parser:
     parser = _Parser("sweep.py", description="Sweep the hyperparameters of variational auto-encoders.")
     what = parser.add_argument_group("what to do, one of")
     what.add_argument(
@@ -117,14 +118,14 @@ def _whole(least: int) -> Callable[[str], int]:
 
 
 def _word(text: str) -> str:
-    """Nothing is what an unset variable of a script gives; the default is then not what was meant."""
+    """A text that is not empty: an unset variable of a script gives an empty one, which does not mean the default."""
     if not text.strip():
-        raise argparse.ArgumentTypeError(f"'{text}'; allowed: anything but nothing")
+        raise argparse.ArgumentTypeError(f"'{text}'; allowed: a text that is not empty")
     return text
 
 
 def _pack(text: str) -> int | None:
-    """None: choose; 0: each trial alone."""
+    """Trials of a pack; None: choose, 0: each trial alone."""
     if text in ("auto", "off"):
         return None if text == "auto" else 0
     if not re.fullmatch(r"\d{1,4}", text) or not 1 <= int(text) <= 1024:
@@ -133,7 +134,7 @@ def _pack(text: str) -> int | None:
 
 
 def _share(text: str) -> float:
-    """GPUs of a trial: Ray gives a part of one, or several whole ones."""
+    """GPUs of a trial: Ray gives it a part of one, or several whole ones."""
     try:
         value = float(text)
     except ValueError:

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from tuning.errors import SpaceError
-from tuning.space.load import Overrides, load_space
+from tuning.space.load import load_space
 from tuning.space.model import SEARCHABLE, SearchSpace
+from tuning.space.overrides import Overrides
 
 Faulty = tuple[str, str | list[str]]  # a file's text; the message, or each line of a message of several faults
 

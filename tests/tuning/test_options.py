@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tuning.cluster.allot import Request
 from tuning.errors import SpaceError
 from tuning.options import overrides, parse, request
-from tuning.space.load import Overrides
+from tuning.space.overrides import Overrides
 
 
 def parse_line(line: str) -> argparse.Namespace:
@@ -65,7 +65,7 @@ WHOLE_FROM_1 = "allowed: a whole number from 1"
 BAD_VALUES = [
     *[("--trials", text, WHOLE_FROM_1) for text in ("0", "-1", "1.5", "many", "", "1e3", "1_0", "9" * 40)],
     *[
-        (flag, text, "allowed: anything but nothing")
+        (flag, text, "allowed: a text that is not empty")
         for flag in ("--space", "--resume", "--report", "--name", "--storage", "--address")
         for text in ("", " ")
     ],
@@ -192,6 +192,15 @@ def test_any_command_line_is_understood_or_refused_in_words(arguments: list[str]
 def test_what_means_nothing_to_a_report_is_refused_beside_it(given: list[str]) -> None:
     with pytest.raises(SpaceError, match=rf"^{given[0]} with --report: nothing is trained"):
         parse(["--report", "x", *given])
+
+
+@pytest.mark.parametrize("line", ["--space x --trials 3", "--resume x --trials 3", "--report x --top-k 5"])
+def test_the_parser_is_built_once_for_a_command_line(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    built = []
+    build = argparse.ArgumentParser.__init__
+    monkeypatch.setattr(argparse.ArgumentParser, "__init__", lambda *a, **k: built.append(1) or build(*a, **k))
+    parse_line(line)
+    assert len(built) == 1
 
 
 def test_a_report_takes_where_the_sweep_and_the_images_are_and_how_many_are_shown() -> None:

@@ -1,19 +1,18 @@
-"""Single configurations that stand for all of a search space: a middling one, and those that take the most memory."""
+"""Configurations that stand for a whole search space: a middling one, and those that take the most memory."""
 
 import math
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
-from tuning.space.dimensions import AnyDimension, Categorical, FloatRange, contains, listed
-from tuning.space.grid_points import grid_points
+from tuning.space.dimensions import AnyDimension, Categorical, FloatRange, contains, grid_points, listed
 from tuning.space.model import SearchSpace
 from vae.config import TrialConfig
 from vae.model.shape_class import ShapeClass
 
 
 def middling(space: SearchSpace, seed: int) -> TrialConfig:
-    """The middle of every dimension that is searched there."""
+    """The configuration with the middle value of every dimension that applies to it."""
     values: dict[str, Any] = {}
     for name, dimension in space.dimensions.items():
         if space.applies(name, values):
@@ -22,10 +21,10 @@ def middling(space: SearchSpace, seed: int) -> TrialConfig:
 
 
 def widest(space: SearchSpace, seed: int) -> set[ShapeClass]:
-    """Shape classes among which is the one that takes the most memory.
+    """A few shape classes; the one that takes the most memory of all in the space is among them.
 
-    Memory grows with every number of a config, so of numbers the largest are enough: of each value that a condition
-    names, and of those that none names. Words are all tried.
+    Memory grows with every number of a config. So each dimension of numbers is tried at its largest value and at the
+    values that conditions name, because these decide what else is searched. Every word is tried.
     """
     conditions = [dimension.when or {} for dimension in space.dimensions.values()]
     candidates: dict[str, AnyDimension] = {}
@@ -37,7 +36,7 @@ def widest(space: SearchSpace, seed: int) -> set[ShapeClass]:
 
 
 def _costliest(dimension: AnyDimension, named: set[Any]) -> list[Any]:
-    """All words; of numbers those named by conditions, and the largest that is not."""
+    """All words; of numbers, those that conditions name and the largest of the others."""
     if isinstance(dimension, Categorical) and any(isinstance(choice, str) for choice in dimension.choices):
         return list(dimension.choices)
     there = [value for value in named if contains(dimension, value)]
@@ -50,7 +49,9 @@ def _downwards(dimension: AnyDimension) -> Iterator[Any]:
     if isinstance(dimension, Categorical):
         yield from sorted(dimension.choices, reverse=True)
     elif isinstance(dimension, FloatRange):
-        yield from _floats(dimension.high, dimension.low)  # a step would say which; the memory is the same
+        yield from _floats(
+            dimension.high, dimension.low
+        )  # without the steps: the memory of a float's values is the same
     else:
         yield from range(dimension.high, dimension.low - 1, -dimension.step)
 

@@ -1,14 +1,17 @@
-"""SearchSpace: what a study searches, fixes and spends. Strict; read from YAML by tuning.space.load."""
+"""SearchSpace: what a study searches, fixes and spends. Strict; tuning.space.load reads it from YAML."""
 
 import json
+import re
+import unicodedata
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, Field, WithJsonSchema, create_model
-from pydantic_core import PydanticCustomError
+from pydantic_core import PydanticCustomError, PydanticKnownError
 
-from tuning.space.dimensions import AnyDimension, Categorical, Dimension, Strict, holds
-from tuning.space.grid_points import grid_points, grid_size
+from tuning.space.dimensions import AnyDimension, Categorical, Dimension, Strict, grid_points, grid_size, holds
+from tuning.space.samplers import Sampler, Tpe
+from tuning.space.schedulers import Asha, Scheduler
 from vae.config import Mode, TrialConfig
 from vae.datasets.registry import AUTO, NAMES, canonical, is_folder
 
@@ -18,89 +21,38 @@ MOST_TRIALS = 100_000
 REFUSED_METRICS = {
     "val_loss": "it is D + beta * R, which depends on the hyperparameter beta",
     "train_loss": "it is D + beta * R, which depends on the hyperparameter beta",
-    "train_elbo": "it is of the images the trial was trained on",
-    "train_rate": "it is of the images the trial was trained on",
-    "train_distortion": "it is of the images the trial was trained on",
+    "train_elbo": "it is measured on the images the trial was trained on",
+    "train_rate": "it is measured on the images the trial was trained on",
+    "train_distortion": "it is measured on the images the trial was trained on",
     "val_rate": "alone it is best for a model that ignores the image",
     "val_noisy_elbo": "it depends on the noise, which is the trial's own",
     "val_noisy_rate": "it depends on the noise, which is the trial's own",
     "val_noisy_distortion": "it depends on the noise, which is the trial's own",
 }
 
-
-class Asha(Strict):
-    """Asynchronous successive halving (Li et al. 2020): stops the lower part of the trials at each rung."""
-
-    type: Literal["asha"]
-    grace_epochs: int = Field(3, ge=1, description="Epochs every trial gets: the first rung.")
-    reduction_factor: int = Field(3, ge=2, description="One trial in so many passes a rung; rungs grow by it.")
-
-
-class Hyperband(Strict):
-    """Asynchronous Hyperband: ASHA in several brackets, each with a later first rung than the one before."""
-
-    type: Literal["hyperband"]
-    grace_epochs: int = Field(1, ge=1, description="Epochs every trial gets in the first bracket.")
-    reduction_factor: int = Field(3, ge=2, description="One trial in so many passes a rung.")
-    brackets: int = Field(3, ge=1, le=5, description="Number of brackets.")
+ANSI_ESCAPE = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # colours, the cursor
+    r"|(?:\x1b[P\]X^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)"  # titles, links
+    r"|\x1b[ -/]*[0-~]"
+)
+REORDERING = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # these show a line in another order
 
 
-class Median(Strict):
-    """Stops a trial whose best is below the median of the running means of the others at that epoch."""
-
-    type: Literal["median"]
-    grace_epochs: int = Field(3, ge=1, description="Epochs every trial gets.")
-    min_trials: int = Field(5, ge=1, description="Trials that must have come as far before one is stopped.")
-
-
-class NoScheduler(Strict):
-    """Every trial runs all its epochs."""
-
-    type: Literal["none"]
-
-
-Scheduler = Annotated[Asha | Hyperband | Median | NoScheduler, Field(discriminator="type")]
-
-
-class Tpe(Strict):
-    """Tree-structured Parzen estimator."""
-
-    type: Literal["tpe"]
-    startup_trials: int = Field(10, ge=1, description="Random trials before the model proposes.")
-    candidates: int = Field(24, ge=1, description="Candidates per proposal; fewer are faster at thousands of trials.")
-
-
-class Random(Strict):
-    """Independent draws."""
-
-    type: Literal["random"]
-
-
-class Grid(Strict):
-    """Every combination of what applies, once; each dimension categorical or with a step."""
-
-    type: Literal["grid"]
-
-
-class Gp(Strict):
-    """Gaussian process."""
-
-    type: Literal["gp"]
-    startup_trials: int = Field(10, ge=1, description="Random trials before the model proposes.")
-
-
-class CmaEs(Strict):
-    """Covariance matrix adaptation; numbers only."""
-
-    type: Literal["cmaes"]
-    startup_trials: int = Field(10, ge=1, description="Random trials before the model proposes.")
-
-
-Sampler = Annotated[Tpe | Random | Grid | Gp | CmaEs, Field(discriminator="type")]
+def _plain_line(text: str) -> str:
+    """One line, without characters that steer a terminal: a space or a manifest may come from anybody."""
+    kept = (
+        character
+        for character in ANSI_ESCAPE.sub("", text)
+        if character.isspace() or not (unicodedata.category(character) == "Cc" or character in REORDERING)
+    )
+    line = " ".join("".join(kept).split())
+    if not line:
+        raise PydanticKnownError("string_too_short", {"min_length": 1})
+    return line
 
 
 def _dataset(name: str) -> str:
-    """A built-in name, or a folder's absolute path: a manifest is read from another working directory."""
+    """A built-in name, or a folder's absolute path, because a manifest is read from another working directory."""
     if name not in NAMES and not is_folder(name):
         raise PydanticCustomError("unknown_dataset", "no such dataset")
     return canonical(name)
@@ -137,7 +89,9 @@ _Values = create_model(  # type: ignore[call-overload]
 class SearchSpace(Strict):
     """A study: what is searched, what is fixed, how long, who proposes and who stops."""
 
-    description: str = Field(min_length=1, description="One sentence: the question the study answers.")
+    description: Annotated[str, AfterValidator(_plain_line)] = Field(
+        min_length=1, description="One sentence: the question the study answers."
+    )
     dataset: Dataset = Field(
         AUTO,
         description="auto: MNIST where it is on disk or can be downloaded, else digits. Or a folder of images: a path "

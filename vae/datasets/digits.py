@@ -15,7 +15,7 @@ def _read(data_dir: Path, split: SplitName) -> Images:
     from sklearn.model_selection import train_test_split
 
     digits = load_digits()
-    pixels = np.rint(digits.data * (255 / 16)).astype(np.uint8)  # 0..16 in the file
+    pixels = np.rint(digits.data * (255 / 16)).astype(np.uint8)  # the file has 0..16
     rest, test = train_test_split(
         np.arange(len(pixels)), test_size=HELD_OUT, random_state=SPLIT_SEED, stratify=digits.target
     )

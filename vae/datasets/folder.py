@@ -1,4 +1,4 @@
-"""A folder of the user's own images: read as grey, all of one size, a sub-folder per label where there are labels."""
+"""A folder of the user's own images: all of one size, read as grey, with a sub-folder per label where there are any."""
 
 import hashlib
 import os
@@ -25,11 +25,11 @@ FORMATS = {  # Pillow's name: suffixes
 }
 LAYOUT = "expected PNG, JPEG, BMP, GIF, TIFF or WebP files in the folder itself, or in one sub-folder per label"
 FEWEST_IMAGES = 10
-FEWEST_HELD_OUT = 2  # in validation, and in test: active units are a variance over a split
+FEWEST_HELD_OUT = 2  # in validation, and in test: active units are found by a variance over a split
 MOST_PIXELS = 65_536
 SPLIT_SEED = 80_10_10
-DEEPEST = 3  # one level below the sub-folders of labels, where an image is a fault
-SILENT_SECONDS = 1.0  # of reading, before a line says what takes so long
+DEEPEST = 3  # parts of a path; an image one level below the sub-folders of labels is a fault
+SILENT_SECONDS = 1.0  # reading takes longer than this: a line says so
 
 
 class _Picture(NamedTuple):
@@ -69,7 +69,7 @@ def shuffled(files: list[Path]) -> list[Path]:
 
 
 def split_rows(n_images: int) -> dict[SplitName, slice]:
-    """A tenth, rounded down but at least two, for validation and as much for test."""
+    """A tenth of the images, rounded down but at least two, for validation, and as many for test."""
     held_out = max(FEWEST_HELD_OUT, n_images // 10)
     n_train = n_images - 2 * held_out
     return {
@@ -80,7 +80,7 @@ def split_rows(n_images: int) -> dict[SplitName, slice]:
 
 
 def _image_files(folder: Path) -> list[Path]:
-    """Their paths below the folder, all of them at one depth."""
+    """The images' paths below the folder, all at one depth."""
     try:
         files = list(_walk(folder))
     except OSError as error:
@@ -112,7 +112,7 @@ def _stop(error: OSError) -> None:
 
 
 def _labels(files: list[Path]) -> tuple[np.ndarray, tuple[str, ...]]:
-    """int64 [N] and what they mean: the sorted names of the sub-folders."""
+    """int64 [N], and the meaning of each label: the sorted names of the sub-folders."""
     if len(files[0].parts) == 1:
         return np.zeros(len(files), np.int64), ()
     names = sorted({file.parts[0] for file in files})

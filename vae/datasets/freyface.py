@@ -13,8 +13,8 @@ ADDRESS = "https://cs.nyu.edu/~roweis/data/frey_rawface.mat"
 REMEDY = f"get it from {ADDRESS}"
 N_PIXELS, N_FRAMES = 560, 1965
 EXPECTED = f"key ff, uint8 {N_PIXELS} x {N_FRAMES:,}"
-# What stands before the frames in a MAT file of version 5, after a text for people. A part is the code of its type,
-# its length in bytes and its value, four bytes each.
+# The bytes of a MAT file of version 5 between its opening text and the frames. Each part is a code of its type, its
+# length in bytes and its value, four bytes each.
 HEADER_AT, FRAMES_AT = 124, 184
 HEADER = b"\x00\x01IM" + struct.pack(  # the version, and the order of the bytes
     "<14I",
@@ -24,7 +24,7 @@ HEADER = b"\x00\x01IM" + struct.pack(  # the version, and the order of the bytes
     *(1 | 2 << 16, int.from_bytes(b"ff", "little")),  # its name, type and length in one because it is short
     *(2, N_PIXELS * N_FRAMES),  # its values, column by column
 )
-# Neighbouring frames are nearly equal: a random split would test on what was trained on.
+# Neighbouring frames are nearly equal: a random split would test on images almost seen in training.
 ROWS = {"train": slice(0, 1565), "validation": slice(1565, 1765), "test": slice(1765, 1965)}
 
 
@@ -51,7 +51,7 @@ def _read(data_dir: Path, split: SplitName) -> Images:
 def _frames(path: Path) -> np.ndarray:
     """uint8 [1965, 560], a frame per row, row by row from its top left. Raises DataError for any other file.
 
-    Read by hand: scipy.io.loadmat 1.17 ends the process (a segmentation fault) on some damaged headers.
+    The bytes are parsed here because scipy.io.loadmat 1.17 crashes the process on some damaged headers.
     """
     content = path.read_bytes()
     expected = FRAMES_AT + N_PIXELS * N_FRAMES

@@ -1,4 +1,4 @@
-"""The datasets by name: built-in ones, or the path of a folder of images; the splits never move."""
+"""The datasets by name: a built-in one, or the path of a folder of images; their splits never change."""
 
 import difflib
 import os
@@ -24,7 +24,7 @@ def default_data_dir() -> Path:
 
 
 def is_folder(name: str) -> bool:
-    """Whether this names a folder of images: it looks like a path, or there is such a folder; built-in names first."""
+    """Whether this names a folder of images: no built-in name, and it looks like a path or such a folder exists."""
     if name in NAMES:
         return False
     separators = tuple(filter(None, (os.sep, os.altsep)))
@@ -32,19 +32,19 @@ def is_folder(name: str) -> bool:
 
 
 def canonical(name: str) -> str:
-    """A folder by its absolute path, so that it is found again from another working directory; a name as it is."""
+    """A folder's absolute path, by which every working directory finds it; a built-in name stays as it is."""
     if not is_folder(name) or "\0" in name:
         return name
     return os.path.realpath(os.path.expanduser(name))
 
 
 def short_name(name: str) -> str:
-    """For the names of files and the titles of figures: a folder's own name."""
+    """A name for files and the titles of figures: a folder's last part, a built-in name as it is."""
     return (Path(canonical(name)).name or "images") if is_folder(name) else name
 
 
 def fault_of(name: str) -> str:
-    """What is wrong with a dataset's name, without reading anything; '' where nothing is."""
+    """What is wrong with a dataset's name, '' where nothing is; reads no images."""
     if name in NAMES:
         return ""
     if not is_folder(name):
@@ -64,7 +64,7 @@ def suggestion(name: str) -> str:
 
 
 def spec(name: str, data_dir: Path) -> DatasetSpec:
-    """What the dataset is. A folder is read for it, once in a process. Raises DataError."""
+    """The dataset of this name. A folder is read for it, once in a process. Raises DataError."""
     if name in DATASETS:
         return DATASETS[name]
     assert name != AUTO, "resolve says which one it stands for"
@@ -74,7 +74,7 @@ def spec(name: str, data_dir: Path) -> DatasetSpec:
 
 
 def load(name: str, data_dir: Path, split: SplitName) -> Images:
-    """Read and check one split. Raises DataError where it is missing, truncated or not what it should be."""
+    """Read and check one split. Raises DataError where it is missing, truncated or another than it should be."""
     dataset = spec(name, data_dir)
     images = dataset.read(data_dir, split)
     expected = (dataset.n_images[split], dataset.n_pixels)
@@ -89,9 +89,9 @@ def load(name: str, data_dir: Path, split: SplitName) -> Images:
 
 
 def resolve(name: str, data_dir: Path) -> tuple[str, str]:
-    """The dataset that `name` stands for, present on disk now, and why: ("digits", "digits: MNIST is not ...").
+    """The dataset that `name` stands for, now on disk, and why this one: ("digits", "digits: MNIST is not ...").
 
-    "auto" is MNIST where it is on disk or can be downloaded, digits otherwise; no other name falls
+    "auto" is MNIST where it is on disk or can be downloaded, and digits elsewhere; only "auto" falls
     back. A folder becomes its absolute path. Raises DataError for an unknown name and for files that
     are missing or damaged.
     """

@@ -1,4 +1,4 @@
-"""What a dataset is: whole splits of images as uint8 arrays, and how they are found and read."""
+"""What a dataset is: its splits as uint8 arrays, and how to find and read them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,10 +20,10 @@ class Images:
 
 @dataclass(frozen=True)
 class DatasetSpec:
-    """What a dataset must be once it is read, and how it is found and read below a folder of data.
+    """A dataset's shape and sizes, and how to find and read it below a folder of data.
 
-    image_shape: (height, width). find: makes sure that it is there, and says where. class_names: the
-    meaning of each label, () where there are none. digest: of the images, '' where they never change.
+    image_shape: (height, width). find: makes sure that the dataset is there, and says where. class_names:
+    the meaning of each label, () where there are none. digest: a hash of the images, '' where they never change.
     """
 
     image_shape: tuple[int, int]

@@ -6,6 +6,9 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from tests.material.paths import REPOSITORY
 from tuning.space.dimensions import Categorical, FloatRange, IntRange
@@ -24,6 +27,46 @@ def space(**changes: Any) -> SearchSpace:
         **changes,
     }
     return SearchSpace.model_validate(content)
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
+        ("\x1b[31mred\x1b[0m and \x1b[1;38;5;196mbold\x1b[m", "red and bold"),
+        ("\x9b31mred\x9b0m", "red"),  # the C1 form
+        ("\x1b]0;your terminal\x07title", "title"),
+        ("\x1b]8;;http://example.com\x1b\\link\x1b]8;;\x1b\\", "link"),
+        ("\x9d0;your terminal\x9ctitle", "title"),
+        ("\x1bPdevice\x1b\\control", "control"),
+        ("\x1bcreset \x1b(0lines \x1b7", "reset lines"),
+        ("\x1b\x1b[2Jtwice", "twice"),
+        ("\x1b\x00[2Japart", "[2Japart"),
+        ("\x1b]0;without an end", "0;without an end"),
+        ("over\rwritten\x08 \x7fand\x00 rung\x07", "over written and rung"),
+        ("two\nlines,\ttabs\x0b\x0c\x1c\x85\u2028and\u00a0more", "two lines, tabs and more"),
+        ("".join(map(chr, range(0x80, 0x85))) + "C1", "C1"),
+        ("\u202egnp.exe\u2066", "gnp.exe"),
+        ("β-VAE: é, 日本語, 👩\u200d🔬", "β-VAE: é, 日本語, 👩\u200d🔬"),
+        ("Beta 0.01 to 4 - how [it] leaves;", "Beta 0.01 to 4 - how [it] leaves;"),
+    ],
+)
+def test_a_description_is_one_line_that_does_not_steer_a_terminal(text: str, plain: str) -> None:
+    """Wherever it is from: a file, or the manifest of a sweep that is resumed."""
+    assert space(description=text).description == plain
+
+
+@given(st.text(st.sampled_from("\x1b[]P\\;0m\x07\x9b\x9d\x9c\x7f\n\u202ea ")))
+def test_no_description_keeps_a_character_that_steers_a_terminal(text: str) -> None:
+    try:
+        line = space(description=text).description
+    except ValidationError:
+        return
+    assert set(line) <= set("[]P\\;0ma ")
+
+
+def test_a_description_of_control_characters_alone_is_empty() -> None:
+    with pytest.raises(ValidationError, match="at least 1 character"):
+        space(description="\x1b[31m \x7f\n")
 
 
 def test_every_hyperparameter_but_the_epochs_can_be_searched_in_the_order_of_trial_config() -> None:

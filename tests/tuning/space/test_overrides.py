@@ -16,8 +16,9 @@ from tests.material.spaces import (
     refusal,
 )
 from tuning.errors import SpaceError
-from tuning.space.load import Overrides, load_space
+from tuning.space.load import load_space
 from tuning.space.model import SearchSpace
+from tuning.space.overrides import Overrides
 
 
 def test_set_fixes_a_searched_hyperparameter_and_takes_it_out_of_search_and_baselines(file: Path) -> None:

@@ -19,7 +19,7 @@ FAULTS: dict[str, Faulty] = {
         re.sub(r"search:\n(  .*\n)+", "search: {}\n", BASE).replace(
             "baselines:\n  - {latent_size: 20, beta: 1.0}\n", ""
         ),
-        "line 6, search: nothing is searched, so all 12 trials would be the same one",
+        "line 6, search: nothing is searched, so all 12 trials would be the same",
     ),
     "grace above the epochs": (
         changed("grace_epochs: 3", "grace_epochs: 10"),
@@ -129,8 +129,12 @@ def test_the_distortion_alone_does_not_rank_vaes(file: Path, text: str) -> None:
 @pytest.mark.parametrize("scheduler", ["asha", "hyperband", "median"])
 def test_neither_a_front_nor_a_mean_is_of_trials_that_were_stopped(file: Path, scheduler: str) -> None:
     stopped = f"{{type: {scheduler}}}"
-    front = f"line 2, metric: rate_distortion with scheduler {scheduler}: a trial stopped early is at no point of the "
-    assert_refused(file, plain(metric="rate_distortion", scheduler=stopped), front + "front; allowed: none")
+    front = (
+        f"line 2, metric: rate_distortion with scheduler {scheduler}: a trial that is stopped early does not reach its "
+    )
+    assert_refused(
+        file, plain(metric="rate_distortion", scheduler=stopped), front + "point of the front; allowed: none"
+    )
     mean = f"line 8, repeats: 3 with scheduler {scheduler}: the mean of trials stopped at different epochs means "
     assert_refused(file, plain(repeats="3", scheduler=stopped), mean + "nothing; allowed: scheduler none")
 
@@ -167,7 +171,7 @@ def test_a_front_may_be_a_grid_but_not_of_cmaes_which_has_one_objective(file: Pa
     assert load(file, plain(metric="rate_distortion", trials="7", sampler="{type: grid}")).n_runs == 7
     with pytest.raises(ValueError, match="multi-objective"):
         two_objectives(optuna.samplers.CmaEsSampler(n_startup_trials=2))
-    expected = "rate_distortion with sampler cmaes, of one objective; allowed: tpe, random, grid, gp"
+    expected = "rate_distortion with sampler cmaes, which knows one objective only; allowed: tpe, random, grid, gp"
     assert_refused(file, plain(metric="rate_distortion", sampler="{type: cmaes}"), f"line 2, metric: {expected}")
 
 
@@ -219,7 +223,7 @@ def test_one_likelihood_or_binarisation_may_be_searched(file: Path, dimension: s
 @pytest.mark.parametrize("sampler", ["gp", "cmaes"])
 def test_a_condition_needs_a_sampler_that_learns_from_it(file: Path, sampler: str) -> None:
     text = searching("beta: {type: float, low: 0.5, high: 2.0, when: {latent_size: 2}}")
-    reason = "which draws at random what not every configuration has; allowed: tpe, random, grid"
+    reason = "which draws conditional hyperparameters at random; allowed: tpe, random, grid"
     expected = f"line 6, search.beta.when: a condition with sampler {sampler}, {reason}"
     assert_refused(file, text + f"sampler: {{type: {sampler}}}\n", expected)
     for other in ("tpe", "random"):

@@ -77,7 +77,7 @@ FAULTS: dict[str, Faulty] = {
     ),
     "the distortion of the training images": (
         changed("metric: val_elbo", "metric: train_distortion"),
-        "line 3, metric: train_distortion cannot rank trials: it is of the images the trial was trained on; "
+        "line 3, metric: train_distortion cannot rank trials: it is measured on the images the trial was trained on; "
         "allowed: val_elbo, val_distortion, rate_distortion",
     ),
     "a metric of the noisy input": (

@@ -84,15 +84,15 @@ FAULTS: dict[str, Faulty] = {
     ),
     "a choice twice": (
         changed(CHOICES, "choices: [relu, tanh, relu]"),
-        "line 10, search.activation.choices.2: 'relu' is there twice",
+        "line 10, search.activation.choices.2: 'relu' appears twice",
     ),
     "a condition on nothing": (
         conditional(WHEN, "when:"),
-        "line 8, search.noise_factor.when: names no hyperparameter; leave it out of what is always searched",
+        "line 8, search.noise_factor.when: names no hyperparameter; a dimension that is always searched has no when",
     ),
     "a condition without a name": (
         conditional(WHEN, "when: {}"),
-        "line 8, search.noise_factor.when: names no hyperparameter; leave it out of what is always searched",
+        "line 8, search.noise_factor.when: names no hyperparameter; a dimension that is always searched has no when",
     ),
     "a condition that is a word": (
         conditional(WHEN, "when: noise"),
@@ -128,8 +128,8 @@ FAULTS: dict[str, Faulty] = {
         conditional(
             "scheduler:", "  beta: {type: categorical, choices: [1.0, 2.0], when: {noise_factor: 0.1}}\nscheduler:"
         ),
-        "line 9, search.beta.when.noise_factor: noise_factor is conditional itself; a condition names what is always "
-        "searched, or not at all",
+        "line 9, search.beta.when.noise_factor: noise_factor is conditional itself; a condition names a "
+        "hyperparameter that is always searched, or never",
     ),
     "a condition on the sweep's own seed": (
         conditional(WHEN, "when: {seed: 0}"),

@@ -28,11 +28,11 @@ FAULTS: dict[str, Faulty] = {
             "  - {latent_size: 20, beta: 1.0}\n",
             "  - {latent_size: 20, hidden_units: 64, activation: relu, beta: 1.0}\n" * 2,
         ),
-        "line 17, baselines.1: is there twice",
+        "line 17, baselines.1: appears twice",
     ),
     "more baselines than trials": (
         changed("trials: 12", "trials: 1") + "  - {latent_size: 3}\n",
-        "line 15, baselines: 2 of them and 1 trials; allow more trials",
+        "line 15, baselines: 2 baselines do not fit into 1 trials; allowed: 2 trials or more",
     ),
 }
 
@@ -45,7 +45,7 @@ def test_each_fault_names_file_line_key_value_and_what_is_allowed(file: Path, ca
 def test_a_grids_baseline_must_be_one_of_its_points(file: Path) -> None:
     grid = "description: x\ntrials: 4\nepochs: 3\nsearch:\n  latent_size: {type: int, low: 1, high: 2}\n"
     grid += "  beta: {type: float, low: 1.0, high: 2.0, step: 1.0}\nsampler: {type: grid}\nbaselines: [{beta: 1.0}]\n"
-    expected = "line 8, baselines.0: leaves out latent_size; with sampler grid it must be a point"
+    expected = "line 8, baselines.0: leaves out latent_size; with sampler grid a baseline is a point of the grid"
     assert refusal(file, grid) == f"{file}: {expected}"
 
 
@@ -56,7 +56,7 @@ def test_a_grids_baseline_must_be_one_of_its_points(file: Path) -> None:
             "noise: none, noise_factor: 0.3",
             ".noise_factor: noise_factor is searched only where noise is gaussian or salt_pepper; leave it out",
         ),
-        ("noise: gaussian", ": leaves out noise_factor; with sampler grid it must be a point"),
+        ("noise: gaussian", ": leaves out noise_factor; with sampler grid a baseline is a point of the grid"),
         (
             "noise: gaussian, noise_factor: 0.2",
             ".noise_factor: 0.2 is between the steps of the search, 0.1 to 0.5 by 0.2",
@@ -78,7 +78,7 @@ def test_a_whole_baseline_without_what_does_not_apply_may_not_be_there_twice(fil
     text = CONDITIONAL.replace("sampler: {type: grid}", "sampler: {type: tpe}")
     assert load(file, text + "baselines: [{noise: gaussian}, {noise: gaussian}]\n").first_trials[1:]
     text += "baselines: [{noise: none}, {noise: none}]\n"
-    assert_refused(file, text, "line 11, baselines.1: is there twice")
+    assert_refused(file, text, "line 11, baselines.1: appears twice")
 
 
 def test_baselines_of_a_grid_with_conditions_come_first_and_once(file: Path) -> None:
