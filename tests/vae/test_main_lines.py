@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.material.paths import REPOSITORY
-from tests.material.vae_command import QUICK, command, metrics_in, timeless, train
+from tests.material.vae_command import QUICK, command, into_a_closing_pipe, metrics_in, timeless, train
 from vae.__main__ import main
 from vae.cli.exit import CLOSED_PIPE
 from vae.storage.checkpoint import CHECKPOINT_FILE, load_model, unpack_checkpoint
@@ -121,18 +121,6 @@ def test_a_trial_that_diverges_says_so_in_one_line(tmp_path: Path, capsys: pytes
     last = len(metrics_in(out))
     assert last < 5
     assert capsys.readouterr().err == f"Diverged in epoch {last}: a lower --learning-rate than 1 may help.\n"
-
-
-def into_a_closing_pipe(arguments: list[str], n_lines: int) -> tuple[int, str]:
-    """Exit code and stderr of a command whose stdout is closed after so many lines, as by `| head`."""
-    with subprocess.Popen(arguments, cwd=REPOSITORY, stdout=-1, stderr=-1, text=True) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        for _ in range(n_lines):
-            assert process.stdout.readline()
-        process.stdout.close()
-        error = process.stderr.read()
-    return process.returncode, error
 
 
 @pytest.mark.parametrize("n_lines", [0, 1, 4])

@@ -106,10 +106,11 @@ def unpack_checkpoint(content: bytes, where: str) -> tuple[TrialState, Descripti
         groups.setdefault(group, {})[name] = tensor
     for tensors in groups.values():
         _check_tensors(tensors, description, where)
-    step = metadata.get("adam_step", "")
-    if not step.isdecimal():
-        raise CheckpointError(f"{where}: no Adam step count; it is not a checkpoint to train on from")
-    adam = AdamState(int(step), groups["exp_avg"], groups["exp_avg_sq"])
+    try:
+        step = _checked_count(metadata.get("adam_step", ""))
+    except ValueError:
+        raise CheckpointError(f"{where}: no Adam step count; it is not a checkpoint to train on from") from None
+    adam = AdamState(step, groups["exp_avg"], groups["exp_avg_sq"])
     return TrialState(description.config, groups["weights"], adam, description.epoch), description
 
 
@@ -196,29 +197,23 @@ def _describe(metadata: dict[str, str], where: str) -> Description:
             config=TrialConfig.model_validate_json(metadata["config"]),
             dataset=metadata["dataset"],
             image_shape=_checked_shape(json.loads(metadata["image_shape"])),
-            epoch=_checked_epoch(metadata["epoch"]),
+            epoch=_checked_count(metadata["epoch"]),
             history=[_checked_metrics(metrics) for metrics in json.loads(metadata["history"])],
         )
-    except (
-        KeyError,
-        ValueError,
-        TypeError,
-        OverflowError,
-        RecursionError,
-    ) as error:  # pydantic's ValidationError is a ValueError
+    except (KeyError, ValueError, TypeError, OverflowError, RecursionError) as error:  # pydantic's is a ValueError
         raise CheckpointError(f"{where}: damaged description ({' '.join(str(error).split())[:120]})") from None
 
 
 def _checked_shape(sides: Any) -> tuple[int, int]:
     height, width = sides
-    if not all(isinstance(side, int) and 1 <= side <= LONGEST_SIDE for side in (height, width)):
+    if not all(type(side) is int and 1 <= side <= LONGEST_SIDE for side in (height, width)):
         raise ValueError(f"image_shape {sides}")
     return height, width
 
 
-def _checked_epoch(text: str) -> int:
-    if not text.isdecimal():
-        raise ValueError(f"epoch {text}")
+def _checked_count(text: str) -> int:
+    if not (text.isdecimal() and len(text) < 20):
+        raise ValueError(f"{text[:20]!r} is no count")
     return int(text)
 
 

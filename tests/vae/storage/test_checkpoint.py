@@ -324,10 +324,12 @@ BAD_VALUES = [
     ("image_shape", "[2]"),
     ("image_shape", "[-2, -3]"),
     ("image_shape", "[0, 3]"),
+    ("image_shape", "[true, 3]"),
     ("image_shape", '["a", 3]'),
     ("image_shape", "[1000000000, 1000000000000]"),
     ("epoch", "two"),
     ("epoch", "-1"),
+    ("epoch", "9" * 5000),
     ("history", "[1]"),
     ("history", '[{"epoch": 1}]'),
     ("history", "null"),
@@ -377,7 +379,7 @@ def test_a_description_that_nests_without_an_end_is_refused(kind: str) -> None:
     assert "damaged description" in refused(kind, rewritten(READERS[kind][1], history="[" * 100_000))
 
 
-@pytest.mark.parametrize("step", [None, "-1", "many", "1.5"])
+@pytest.mark.parametrize("step", [None, "-1", "many", "1.5", "9" * 5000])
 def test_a_checkpoint_without_a_count_of_adams_steps_is_refused(step: str | None) -> None:
     assert "Adam step" in refused("checkpoint", rewritten(CHECKPOINT, adam_step=step))
 
