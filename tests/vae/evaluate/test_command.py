@@ -23,7 +23,9 @@ from scipy.special import expit, logsumexp
 from scipy.stats import norm
 
 from tests.material.paths import REPOSITORY
+from tests.material.vae_command import into_a_closing_pipe
 from vae.__main__ import main as train
+from vae.cli.exit import CLOSED_PIPE
 from vae.config import TrialConfig
 from vae.datasets.registry import load
 from vae.datasets.types import Images
@@ -176,7 +178,7 @@ def test_validation_does_not_read_the_test_split(copied: Path, monkeypatch: pyte
         return load(name, data_dir, split)
 
     monkeypatch.setattr("vae.evaluate.__main__.load", noted)
-    monkeypatch.setattr("vae.storage.model_images.load", noted)
+    monkeypatch.setattr("vae.storage.checkpoint.load", noted)
     numbers(copied, *FEW)
     assert sorted(read) == ["train", "validation"]
     assert not (copied / "evaluation-test.json").exists()
@@ -291,7 +293,10 @@ def _rewritten(folder: Path, dataset: str = "digits", shape: tuple[int, int] = (
         (_truncated, "truncated"),
         (_of_another_format, "format 'vae-sweep/9'"),
         (lambda folder: _rewritten(folder, config=TrialConfig(latent_size=5, hidden_units=32)), "its config says"),
-        (lambda folder: _rewritten(folder, shape=(9, 9)), "9 x 9 pixels; those of digits have 8 x 8"),
+        (
+            lambda folder: _rewritten(folder, shape=(9, 9)),
+            "expects 9 x 9 images; the dataset digits has 8 x 8",
+        ),
         (lambda folder: _rewritten(folder, dataset="faces"), "'faces'; this version knows"),
         (lambda folder: _rewritten(folder, dataset="/no/such/folder"), "no such folder"),
         (lambda folder: _rewritten(folder, weights={"logits.bias": torch.full((64,), math.nan)}), "diverged"),
@@ -369,6 +374,13 @@ def test_a_full_disk_is_said_in_a_line_after_the_numbers(
     printed = capsys.readouterr()
     assert "importance-weighted bound" in printed.out
     assert printed.err == f"{copied / 'evaluation.json'}: cannot write (No space left on device)\n"
+
+
+def test_into_a_pipe_that_closes_it_ends_without_a_word_and_the_file_has_the_numbers(copied: Path) -> None:
+    arguments = [sys.executable, "-m", "vae.evaluate", str(copied), *FEW]
+    assert into_a_closing_pipe(arguments, 0) == (CLOSED_PIPE, "")
+    by_pipe = json.loads((copied / "evaluation.json").read_text())
+    assert by_pipe == numbers(copied, *FEW)
 
 
 def test_ctrl_c_ends_it_with_130_and_leaves_the_old_file(
