@@ -125,7 +125,6 @@ def test_a_packed_sweep_stopped_by_ctrl_c_goes_on_in_packs_from_where_it_was(tmp
     "module",
     [
         "tuning.workers.tune_worker",
-        "tuning.workers.shared_trainer",
         "tuning.workers.start_trainers",
         "tuning.workers.sweep_context",
         "tuning.sweep.run",

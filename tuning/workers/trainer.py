@@ -86,8 +86,8 @@ class Trainer:
         shape = ShapeClass.of(trial_config)
         files = WriteBehind(context.storage.trial_files(trial_id), self._writer)
         with self._device:
-            # A retried trial whose worker was killed has not left. Its last checkpoint is on its way to the disk,
-            # and the trial is to go on from it: so take it out and wait for its files before reading them.
+            # A retried trial whose worker was killed has not left. Its last checkpoint may still
+            # be on its way to the disk, and the trial goes on from it: wait for its files before they are read.
             before = self._remove(trial_id, keep=False)
             if before is not None:
                 before.files.flush()

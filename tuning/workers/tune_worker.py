@@ -1,10 +1,11 @@
-"""VaeTrial: a worker that Tune owns. It starts and ends it, and hands it one trial after another."""
+"""VaeTrial: a worker. Tune owns it: Tune starts and ends it, and hands it one trial after another."""
 
 from typing import Any, Protocol
 
+import ray
 from ray.tune import Trainable
 
-from tuning.workers.shared_trainer import SharedTrainer
+from tuning.workers.start_trainers import trainer_of
 from tuning.workers.sweep_context import SweepContext
 
 
@@ -51,3 +52,31 @@ def _own_process(context: SweepContext) -> Device:
     from tuning.workers.own_process import OwnProcess
 
     return OwnProcess(context)
+
+
+class SharedTrainer:
+    """The trial trains in a pack, in the trainer of the device that Ray placed this worker on.
+
+    Each call returns when the trainer has answered. The worker itself does without torch.
+    """
+
+    def __init__(self, broker: str, on_gpu: bool) -> None:
+        self._broker = broker
+        self._on_gpu = on_gpu
+        self._trial_id: str | None = None
+
+    def join(self, trial_id: str, config: dict[str, Any], n_known: int) -> None:
+        context = ray.get_runtime_context()
+        gpu = context.get_accelerator_ids()["GPU"][0] if self._on_gpu else None
+        self._trainer = trainer_of(self._broker, context.get_node_id(), gpu)
+        ray.get(self._trainer.join.remote(trial_id, config, n_known))
+        self._trial_id = trial_id
+
+    def result(self) -> dict[str, Any]:
+        answer: dict[str, Any] = ray.get(self._trainer.result.remote(self._trial_id))
+        return answer
+
+    def leave(self, keep: bool) -> None:
+        if self._trial_id is not None:
+            ray.get(self._trainer.leave.remote(self._trial_id, keep))
+            self._trial_id = None
