@@ -16,15 +16,17 @@ from report.output.live_events import SweepEvents
 from tuning import options
 from tuning.cluster.checks import check_memory, check_storage
 from tuning.cluster.connect import connected
+from tuning.layout import as_typed
 from tuning.records import TrialRecord, grouped
 from tuning.space.load import list_spaces, load_space
 from tuning.store import place as storage
 from tuning.store.ledger import read_trials
 from tuning.store.place import SweepStorage
 from tuning.sweep import run
+from tuning.sweep.cost import estimate
 from tuning.sweep.manifest import read_plan, read_sweep, write_manifest
-from tuning.sweep.plan import Plan, estimate, extended, new_plan
-from tuning.view.best_table import best_table
+from tuning.sweep.plan import Plan, extended, new_plan
+from tuning.view.leaderboard import best_table
 from tuning.view.progress import Progress
 from vae.errors import UserError
 
@@ -32,7 +34,7 @@ CONSOLE = Console(width=None if sys.stdout.isatty() else 160)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The exit code: 0 done, 2 a fault of the user's, 130 stopped before the end."""
+    """The exit code: 0 done, 1 every trial failed, 2 a mistake of the user, 130 stopped before the end."""
     try:
         chosen = options.parse(arguments)
         if chosen.list_spaces:
@@ -57,7 +59,7 @@ def show_spaces() -> int:
 
 
 def start(chosen: argparse.Namespace) -> int:
-    """A new sweep: space -> plan -> folder -> trials -> report."""
+    """Start a new sweep: space -> plan -> folder -> trials -> report."""
     space = load_space(chosen.space, options.overrides(chosen))
     plan = new_plan(space, chosen.space, chosen.name, chosen.seed or 0, chosen.data_dir)
     place = storage.locate(chosen.storage, plan.name)
@@ -69,18 +71,18 @@ def start(chosen: argparse.Namespace) -> int:
 
 
 def resume(chosen: argparse.Namespace) -> int:
-    """A sweep goes on: every trial that was not finished, and those that it still lacks."""
+    """Go on with a sweep: with every trial that has not finished, then with those that it still lacks."""
     place = storage.locate(chosen.storage, chosen.resume, "--resume")
     storage.open_existing(place)
     past = read_trials(place.folder)
     plan = extended(read_plan(place.folder), chosen.trials, len(grouped(past)), chosen.data_dir)
-    n_finished = sum(record.state != "running" for record in past)
+    n_finished = sum(record.has_ended for record in past)
     say(f"Resuming {plan.name}: {n_finished} of {plan.space.n_runs} trials are finished")
     return sweep(chosen, plan, place, past)
 
 
 def sweep(chosen: argparse.Namespace, plan: Plan, place: SweepStorage, past: Sequence[TrialRecord] = ()) -> int:
-    """Run what the plan still lacks, then its report."""
+    """Run what the plan still lacks, then build the report."""
     say(f"Dataset {plan.dataset_note}")
     with ExitStack() as stack:
         loader = stack.enter_context(ThreadPoolExecutor(1)).submit(plan.load_images)  # while Ray starts
@@ -100,15 +102,15 @@ def sweep(chosen: argparse.Namespace, plan: Plan, place: SweepStorage, past: Seq
 
 
 def finish(chosen: argparse.Namespace, plan: Plan, place: SweepStorage, records: Sequence[TrialRecord]) -> int:
-    """The table of the best, the report, and how to look at it or to go on."""
-    is_whole = len(records) >= plan.space.n_runs and all(record.state != "running" for record in records)
+    """Show the best trials, build the report, and say how to look at it or how to go on."""
+    is_whole = plan.is_whole(records)
     CONSOLE.print(best_table(records, list(plan.space.dimensions), n_rows=max(1, chosen.top_k)))
     if is_whole or chosen.time_budget:
         write_report(place, plan.data_dir, chosen.top_k)
     if not is_whole:
         say(f"Stopped before the end; nothing is lost. Go on with: {place.resume_command}")
     if all(record.state == "failed" for record in records):
-        print(f"Every trial failed; why is in {shown(place.folder)}/trials/*/error.txt", file=sys.stderr)
+        print(f"Every trial failed; why is in {as_typed(place.folder)}/trials/*/error.txt", file=sys.stderr)
         return 1
     return 0 if is_whole or chosen.time_budget else 130
 
@@ -121,15 +123,15 @@ def rebuild_report(chosen: argparse.Namespace) -> int:
 
 
 def write_report(place: SweepStorage, data_dir: Path, top_k: int) -> None:
-    """Best models, figures and tables; the only place where the test split is read."""
-    from report.build import build_report  # brings torch and matplotlib, which nothing before the report needs
+    """Best models, figures and tables. Nothing else reads the test split."""
+    from report.build import build_report  # brings torch and matplotlib, which nothing needs before
 
     with storage.writing(place, f"rebuild it with: python sweep.py --report {place.name}"):
         place.pull()
         folder = build_report(read_sweep(place.folder), data_dir, top_k, say)
         place.push()
-    say(f"Report: {shown(folder)}")
-    say(f"Look at it with: tensorboard --logdir {shown(place.folder)} --samples_per_plugin images=100")
+    say(f"Report: {as_typed(folder)}")
+    say(f"Look at it with: tensorboard --logdir {as_typed(place.folder)} --samples_per_plugin images=100")
 
 
 def show_estimate(plan: Plan) -> int:
@@ -137,11 +139,6 @@ def show_estimate(plan: Plan) -> int:
     for line in [f"dataset {plan.dataset_note}", *estimate(plan)]:
         say(f"  {line}")
     return 0
-
-
-def shown(path: Path) -> Path:
-    """As the user would type it."""
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def say(line: str) -> None:

@@ -3,19 +3,16 @@
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import safetensors.torch
 
-from tuning.store.place import SweepStorage
-from tuning.workers import trainer as trainer_module
-from tuning.workers.context import Shared
+from tuning.workers.sweep_context import SweepContext
 from tuning.workers.trainer import Trainer
 from vae.config import TrialConfig
 from vae.files import Files
@@ -44,46 +41,6 @@ def varied(n: int, **changes: Any) -> dict[str, TrialConfig]:
         )
         for i in range(n)
     }
-
-
-@pytest.fixture(scope="module", name="images")
-def fixture_images() -> dict[str, np.ndarray]:
-    draw = np.random.default_rng(0)
-    sizes = {"train": N_TRAIN, "validation": N_VALIDATION}
-    return {split: draw.integers(0, 256, (n, SIDE * SIDE), dtype=np.uint8) for split, n in sizes.items()}
-
-
-@pytest.fixture(name="shared")
-def fixture_shared(images: dict[str, np.ndarray], tmp_path: Path) -> Shared:
-    return Shared(
-        **images,
-        dataset="digits",
-        image_shape=(SIDE, SIDE),
-        storage=SweepStorage(tmp_path / "packed"),
-        n_threads=1,
-        device="cpu",
-        n_slots=4,
-    )
-
-
-@pytest.fixture(name="patient")
-def fixture_patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The trainer waits for every trial that has joined, however slow this machine is."""
-    monkeypatch.setattr(trainer_module, "GATHER_SECONDS", SECONDS)
-
-
-@pytest.fixture(name="calls")
-def fixture_calls(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
-    """The slots of every batched epoch, as they are trained."""
-    seen: list[list[int]] = []
-    train = Pack.epoch
-
-    def epoch(pack: Pack, slots: Iterable[int]) -> dict[int, EpochMetrics]:
-        seen.append(sorted(slots))
-        return train(pack, seen[-1])
-
-    monkeypatch.setattr(Pack, "epoch", epoch)
-    return seen
 
 
 def in_a_thread(call: Callable[..., Any], *arguments: Any) -> Future[Any]:
@@ -116,9 +73,9 @@ def train_together(trainer: Trainer, trials: dict[str, TrialConfig]) -> dict[str
     return {trial_id: end.result(SECONDS) for trial_id, end in ends.items()}
 
 
-def alone(shared: Shared, one: TrialConfig, files: Files | None = None) -> Training:
+def alone(context: SweepContext, one: TrialConfig, files: Files | None = None) -> Training:
     """The same trial in a process of its own: a pack without a shape class."""
-    training = Training(Pack(*shared.tensors()), one, shared.dataset, shared.image_shape, files or InMemory())
+    training = Training(Pack(*context.tensors()), one, context.dataset, context.image_shape, files or InMemory())
     while not training.is_done:
         training.next_epoch()
     return training
@@ -164,16 +121,16 @@ def assert_same_tensors(ours: bytes | None, theirs: bytes | None) -> None:
         assert (one[name] - other[name]).abs().max() < TOLERANCE, name
 
 
-def assert_as_alone(shared: Shared, trial_id: str, one: TrialConfig, results: list[Result]) -> None:
+def assert_as_alone(context: SweepContext, trial_id: str, one: TrialConfig, results: list[Result]) -> None:
     """Numbers, previews and files."""
     folder = InMemory()
-    training = alone(shared, one, folder)
+    training = alone(context, one, folder)
     assert_same_history(metrics_in(results), training.history)
     assert [result["done"] for result in results] == [False] * (len(results) - 1) + [True]
     preview, expected = results[-1]["preview"], training.preview()
     for name in ("inputs", "reconstructions", "samples"):  # grey levels may round the other way
         assert np.abs(getattr(preview, name).astype(int) - getattr(expected, name)).max() <= 1
-    files = shared.storage.trial_files(trial_id)
+    files = context.storage.trial_files(trial_id)
     for name in (MODEL_FILE, CHECKPOINT_FILE):
         assert_same_tensors(files.read(name), folder.read(name))
     model, described = (unpack_model(each.read(MODEL_FILE) or b"", "")[1] for each in (files, folder))

@@ -124,7 +124,13 @@ def test_a_packed_sweep_stopped_by_ctrl_c_goes_on_in_packs_from_where_it_was(tmp
 
 
 @pytest.mark.parametrize(
-    "module", ["tuning.workers.trial", "tuning.workers.broker", "tuning.workers.context", "tuning.sweep.run"]
+    "module",
+    [
+        "tuning.workers.tune_worker",
+        "tuning.workers.start_trainers",
+        "tuning.workers.sweep_context",
+        "tuning.sweep.run",
+    ],
 )
 def test_neither_the_driver_nor_the_workers_of_packed_trials_import_torch(module: str) -> None:
     """Nor do the results that a trainer sends them, images included."""
@@ -132,7 +138,8 @@ def test_neither_the_driver_nor_the_workers_of_packed_trials_import_torch(module
     result: dict[str, Any] = {"epoch": 1, "preview": Preview(images, images, images)}
     check = (
         f"import pickle, sys, {module}; pickle.loads(sys.stdin.buffer.read()); "
-        "from tuning.workers.trial import SharedTrainer, VaeTrial; sys.exit('torch' in sys.modules)"
+        "from tuning.workers.start_trainers import Broker, TrainerProcess; "
+        "from tuning.workers.tune_worker import VaeTrial; sys.exit('torch' in sys.modules)"
     )
     ended = subprocess.run(
         [sys.executable, "-c", check], cwd=REPOSITORY, input=pickle.dumps(result), capture_output=True, check=False

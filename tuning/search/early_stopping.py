@@ -1,12 +1,12 @@
-"""What Tune asks while a sweep runs: a searcher for each trial's config, a scheduler for which trial to stop."""
+"""Early stopping: Tune's scheduler, which stops a trial when others have done better. A resumed one knows the past."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
-from ray.tune.search import Searcher
 
 from tuning.records import TrialRecord, score
 from tuning.space.model import SearchSpace
@@ -15,42 +15,23 @@ from vae.model.metrics import EpochMetrics
 RESULT = "score"  # of an epoch in Tune's results: tuning.records.score, which every trial has
 
 
-class Proposals(Searcher):  # type: ignore[misc]
-    """Tune asks here for each trial's config; the driver's callback has the results, so none arrive here."""
-
-    def __init__(self, propose: Callable[[], dict[str, Any]]) -> None:
-        super().__init__(metric=RESULT, mode="max")
-        self._propose = propose
-
-    def suggest(self, trial_id: str) -> dict[str, Any]:
-        return self._propose()
-
-    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        pass
-
-    def save(self, checkpoint_path: str) -> None:
-        pass  # the ledger is what a sweep resumes from
-
-    def restore(self, checkpoint_path: str) -> None:
-        pass
-
-
 class _Remembers:
-    """Mixed into a scheduler: a trial that comes in is first shown with what it reached in an earlier run."""
+    """Mixed into a scheduler: before a trial's new epochs, the scheduler is shown those of earlier runs.
 
-    def __init__(self, past: Sequence[TrialRecord], seed: int, **settings: Any) -> None:
+    All trials that have ended are shown at once, in the order of their proposal; one that goes on is shown when
+    Tune adds it. So a resumed scheduler decides as one that was never interrupted.
+    """
+
+    def __init__(self, past: Sequence[TrialRecord], **settings: Any) -> None:
         super().__init__(**settings)
-        self._seed = seed
         self._past = {r.trial_id: [_result(m, r.metric) for m in r.history if m.is_finite] for r in past}
         self._reached: dict[str, int] = {}
         for record in past:
-            if record.state != "running":
+            if record.has_ended:
                 self.on_trial_add(None, _PastTrial(record.trial_id))
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
         trial_id = trial.config["trial_id"]
-        # AsyncHyperBandScheduler draws the bracket from numpy's global state: let it be the trial's own.
-        np.random.seed([self._seed, *map(int, trial_id.split("-"))])
         super().on_trial_add(tune_controller, trial)  # type: ignore[misc]
         for result in self._past.pop(trial_id, []):
             self._reached[trial_id] = result["epoch"]
@@ -67,7 +48,7 @@ class _Remembers:
         return str(super().on_trial_result(tune_controller, trial, result))  # type: ignore[misc]
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
-        """A diverged trial is no mark to measure others by: an infinite value would shift the percentiles."""
+        """A diverged trial is no measure for the others: its infinite value would shift the percentiles."""
         if math.isfinite(result[RESULT]):
             super().on_trial_complete(tune_controller, trial, result)  # type: ignore[misc]
 
@@ -85,7 +66,25 @@ def _result(metrics: EpochMetrics, metric: str) -> dict[str, Any]:
 
 
 class _AsyncHyperBand(_Remembers, AsyncHyperBandScheduler):  # type: ignore[misc]
-    pass
+    def __init__(self, past: Sequence[TrialRecord], seed: int, **settings: Any) -> None:
+        self._seed = seed
+        super().__init__(past, **settings)
+
+    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
+        """Tune draws the trial's bracket: let the draw depend on the sweep's seed and the trial alone."""
+        with _numpy_seeded(self._seed, *map(int, trial.config["trial_id"].split("-"))):
+            super().on_trial_add(tune_controller, trial)
+
+
+@contextmanager
+def _numpy_seeded(*seed: int) -> Iterator[None]:
+    """Seed numpy's global state, which AsyncHyperBandScheduler draws from, and leave it as it was."""
+    before = np.random.get_state()
+    np.random.seed(list(seed))
+    try:
+        yield
+    finally:
+        np.random.set_state(before)
 
 
 class _MedianStopping(_Remembers, MedianStoppingRule):  # type: ignore[misc]
@@ -94,12 +93,13 @@ class _MedianStopping(_Remembers, MedianStoppingRule):  # type: ignore[misc]
 
 
 def make_scheduler(space: SearchSpace, seed: int, past: Sequence[TrialRecord] = ()) -> TrialScheduler:
-    """Tune's scheduler by the score of each epoch; of a resumed sweep, one that knows the past trials."""
+    """The space's scheduler, by the score of each epoch. past: the trials of a resumed sweep."""
     settings = space.scheduler
-    common: dict[str, Any] = {"past": past, "seed": seed, "time_attr": "epoch", "metric": RESULT, "mode": "max"}
+    common: dict[str, Any] = {"past": past, "time_attr": "epoch", "metric": RESULT, "mode": "max"}
     if settings.type in ("asha", "hyperband"):
         return _AsyncHyperBand(
             **common,
+            seed=seed,
             max_t=space.epochs,
             grace_period=settings.grace_epochs,
             reduction_factor=settings.reduction_factor,
@@ -110,14 +110,14 @@ def make_scheduler(space: SearchSpace, seed: int, past: Sequence[TrialRecord] = 
             **common,
             grace_period=settings.grace_epochs,
             min_samples_required=settings.min_trials,
-            min_time_slice=math.inf,  # else it pauses trials for others to catch up; ours run to their end
+            min_time_slice=math.inf,  # else it pauses trials until others catch up
             hard_stop=True,
         )
     return FIFOScheduler()
 
 
 def _brackets(space: SearchSpace) -> int:
-    """As many as asked for, of those whose first rung comes before the last epoch."""
+    """As many as the space asks for, of those whose first rung comes before the last epoch."""
     if space.scheduler.type != "hyperband":
         return 1
     grace, factor = space.scheduler.grace_epochs, space.scheduler.reduction_factor

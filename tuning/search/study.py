@@ -1,4 +1,4 @@
-"""SearchSpace -> Optuna's study, sampler and proposals."""
+"""Study: Optuna proposes the configurations of a search space and is told how they ended."""
 
 import math
 import statistics
@@ -19,15 +19,15 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
+from tuning.layout import STUDY_FILE
 from tuning.records import Configuration, TrialRecord, grouped
 from tuning.space.dimensions import Categorical, FloatRange, IntRange
 from tuning.space.model import SearchSpace
 from vae.model.metrics import EpochMetrics
 
-STUDY_FILE = "study.journal"
 STUDY_NAME = "sweep"
 Direction = Literal["maximize", "minimize"]
-# What a sweep of each metric asks of Optuna: a field of EpochMetrics, and which way is better.
+# By the metric of a sweep, what Optuna optimises: fields of EpochMetrics, and which way is better.
 OBJECTIVES: dict[str, dict[str, Direction]] = {
     "val_elbo": {"val_elbo": "maximize"},
     "val_distortion": {"val_distortion": "minimize"},
@@ -39,7 +39,7 @@ warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning
 
 
 def distribution(dimension: IntRange | FloatRange | Categorical) -> BaseDistribution:
-    """A searched dimension as Optuna knows it."""
+    """Optuna's form of a searched dimension."""
     if isinstance(dimension, Categorical):
         return CategoricalDistribution(dimension.choices)
     if isinstance(dimension, IntRange):
@@ -49,8 +49,8 @@ def distribution(dimension: IntRange | FloatRange | Categorical) -> BaseDistribu
 
 
 def make_sampler(space: SearchSpace, seed: int, number: int) -> optuna.samplers.BaseSampler:
-    """The sampler of proposal `number`: its randomness is of (seed, number), so a resumed sweep proposes
-    what an uninterrupted one with the same results would have."""
+    """The sampler of proposal `number`. It draws from (seed, number) alone, so a resumed sweep proposes what an
+    uninterrupted one with the same results would have proposed."""
     own_seed = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
     settings = space.sampler
     if settings.type == "tpe":
@@ -58,7 +58,7 @@ def make_sampler(space: SearchSpace, seed: int, number: int) -> optuna.samplers.
             seed=own_seed,
             n_startup_trials=settings.startup_trials,
             n_ei_candidates=settings.candidates,
-            constant_liar=True,  # trials run side by side: do not propose beside one that has no result yet
+            constant_liar=True,  # trials run side by side: keep away from those that have no result yet
         )
     if settings.type == "gp":
         return optuna.samplers.GPSampler(
@@ -68,41 +68,48 @@ def make_sampler(space: SearchSpace, seed: int, number: int) -> optuna.samplers.
         return optuna.samplers.CmaEsSampler(
             seed=own_seed, n_startup_trials=settings.startup_trials, warn_independent_sampling=False
         )
-    return optuna.samplers.RandomSampler(seed=own_seed)  # random; a grid's points come before any proposal
+    return optuna.samplers.RandomSampler(seed=own_seed)  # for a grid too: its points come before any proposal
 
 
 class Study:
-    """The Optuna study on disk. Trial `number` n is the sweep's n-th configuration, whose values are the means over
-    its seeds; the ledger is the truth, and a resumed sweep's study is written anew from it."""
+    """The Optuna study on disk. Its trial n is the sweep's n-th configuration, with the means over its seeds.
+
+    The ledger is the truth: the study of a resumed sweep is written anew from the ledger's records.
+    """
 
     def __init__(self, folder: Path, space: SearchSpace, seed: int, past: Sequence[TrialRecord] = ()) -> None:
         self._space = space
         self._seed = seed
         self._first = space.first_trials
         self._objectives = OBJECTIVES[space.metric]
-        # Optuna knows no intermediate values of two objectives; those of several seeds would be of none of them.
+        # Optuna has no intermediate values for two objectives; and with several seeds, whose would they be?
         self._has_intermediate = len(self._objectives) == 1 and space.repeats == 1
         self._distributions = {name: distribution(value) for name, value in space.dimensions.items()}
         path = folder / STUDY_FILE
         beside = path.with_name(f"{STUDY_FILE}.new")
-        for left in (beside, *folder.glob(f"{STUDY_FILE}*.lock*")):  # by a driver that was killed; this one is alone
+        # A driver that was killed leaves Optuna's locks behind, which would be waited for. No other driver runs now.
+        for left in (beside, *folder.glob(f"{STUDY_FILE}*.lock*")):
             left.unlink(missing_ok=True)
+        # Keep what the samplers noted in the old study, write the new one beside it, then put it in its place: a
+        # driver that is killed meanwhile leaves the old study whole.
         notes = _sampler_notes(path)
         study = _create(beside, self._objectives)
         for configuration in grouped(past):
             study.add_trial(self._past(configuration, notes.get(configuration.number)))
         beside.replace(path)
         self._study = _open(path)
+        # The trials that go on are reported and told as those that were asked for here.
         self._live = {
             trial.number: optuna.trial.Trial(self._study, trial._trial_id)
             for trial in self._study.get_trials(states=(TrialState.RUNNING,))
         }
 
     def _past(self, configuration: Configuration, notes: dict[str, Any] | None) -> optuna.trial.FrozenTrial:
+        """A configuration as the study would have it, had it been asked and told."""
         state, values = self._outcome(configuration)
         reached = self._intermediate(configuration.records[0])
         if state == TrialState.PRUNED and reached:
-            values = [next(reversed(reached.values()))]  # as Optuna has it
+            values = [next(reversed(reached.values()))]  # as Optuna does itself
         return optuna.trial.create_trial(
             state=state,
             values=values,
@@ -113,7 +120,7 @@ class Study:
         )
 
     def _outcome(self, configuration: Configuration) -> tuple[TrialState, list[float] | None]:
-        """What has become of a configuration, and of a complete one its values."""
+        """The state of a configuration, and its values if it is complete."""
         if len(configuration.records) < self._space.repeats or not configuration.has_ended:
             return TrialState.RUNNING, None
         if configuration.is_failed:
@@ -127,13 +134,13 @@ class Study:
         return {epoch: value for epoch, value in values.items() if value is not None}
 
     def _value(self, metrics: EpochMetrics) -> float | None:
-        """Of an epoch; NaN and infinity stay out, for samplers and plots to be right."""
+        """The intermediate value of an epoch. NaN and infinity stay out: they spoil samplers and plots."""
         (name, *_) = self._objectives
         value: float | None = getattr(metrics, name)
         return value if self._has_intermediate and value is not None and math.isfinite(value) else None
 
     def propose(self) -> tuple[int, dict[str, Any]]:
-        """The next configuration's number and its searched values: those of the conditional dimensions that apply."""
+        """The next configuration: its number, and its values, with those of conditional dimensions where they apply."""
         number = len(self._study.get_trials(deepcopy=False))
         self._study.sampler = make_sampler(self._space, self._seed, number)
         if number < len(self._first):
@@ -147,12 +154,12 @@ class Study:
         return trial.number, {name: trial.params[name] for name in dimensions if name in trial.params}
 
     def report(self, number: int, metrics: EpochMetrics) -> None:
-        """An intermediate value, where there are such."""
+        """Report an epoch, where the study has intermediate values."""
         if (value := self._value(metrics)) is not None:
             self._live[number].report(value, metrics.epoch)
 
     def tell(self, configuration: Configuration) -> None:
-        """One of its trials has ended; Optuna is told of the last. It gives a pruned one its last value."""
+        """One of its trials has ended; tell Optuna if it was the last. Optuna gives a pruned one its last value."""
         state, values = self._outcome(configuration)
         if state != TrialState.RUNNING:
             del self._live[configuration.number]
@@ -188,10 +195,10 @@ def load_study(folder: Path) -> optuna.Study:
 
 
 def _sampler_notes(path: Path) -> dict[int, dict[str, Any]]:
-    """What a sampler wrote beside each trial to go on from (CMA-ES: its state); {} where no study can be read."""
+    """By trial, what a sampler wrote beside it to go on from (CMA-ES: its state); {} where no study can be read."""
     if not path.exists():
         return {}
     try:
         return {trial.number: trial.system_attrs for trial in _open(path).get_trials(deepcopy=False)}
-    except (OSError, ValueError, KeyError):  # cut off or damaged: the sampler starts again, the results are kept
+    except (OSError, ValueError, KeyError):  # cut off or damaged: the sampler starts again; the results are kept
         return {}

@@ -13,13 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from tuning.errors import StorageError
+from tuning.layout import CONFIG_FILE, LEDGER_FILE, METRICS_FILE
 from tuning.records import TrialRecord
 from vae.config import TrialConfig
 from vae.model.metrics import EpochMetrics
 
-LEDGER_FILE = "ledger.jsonl"
-METRICS_FILE = "metrics.jsonl"
-CONFIG_FILE = "config.json"
 FINAL_STATES = ("complete", "pruned", "failed")
 RESULTS = ("val_elbo", "val_rate", "val_distortion")  # of the epoch that stands for a trial, for readers of the file
 

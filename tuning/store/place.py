@@ -21,11 +21,10 @@ from typing import Any, TextIO
 from pyarrow import fs
 
 from tuning.errors import StorageError
-from tuning.store.ledger import LEDGER_FILE
+from tuning.layout import LEDGER_FILE, LOCK_FILE, MANIFEST_FILE, trial_folder
 from vae.files import Files, LocalFiles
 
 DEFAULT_STORAGE = "runs"
-MANIFEST_FILE = "manifest.json"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 FREE_BYTES = 64 * 2**20  # a sweep is not started with less
 
@@ -74,7 +73,7 @@ class SweepStorage:
 
     def trial_files(self, trial_id: str) -> Files:
         """Where a worker reads and writes the files of a trial."""
-        relative = f"trials/{trial_id}"
+        relative = trial_folder(trial_id)
         return BucketFiles(f"{self.uri}/{relative}") if self.uri else LocalFiles(self.folder / relative)
 
     def push(self) -> None:
@@ -178,7 +177,7 @@ def open_existing(storage: SweepStorage) -> None:
 
 def _lock(storage: SweepStorage) -> TextIO:
     """Hold the sweep for this driver, until the file is closed or the process ends. Raises StorageError."""
-    file = (storage.folder / "driver.lock").open("a")
+    file = (storage.folder / LOCK_FILE).open("a")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

@@ -1,32 +1,32 @@
-"""Sweep: the driver's state. Tune proposes trials from it and tells it of their results; it keeps the records."""
+"""Sweep: the driver's state. Tune takes its trials from here and calls back with what happens to them."""
 
 import errno
 import os
 import time
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ray.tune import Callback
 
-from tuning.records import Configuration, Observer, TrialRecord, grouped, trial_id
+from tuning.layout import ERROR_FILE
+from tuning.records import Configuration, Observer, TrialRecord, trial_id
 from tuning.search.study import Study
 from tuning.store.ledger import Ledger
 from tuning.store.place import SweepStorage
 from tuning.sweep.plan import Plan
-from tuning.view.leaderboard import leaderboard_csv
-from vae.files import LocalFiles
+from tuning.sweep.queue import TrialQueue
+from tuning.view.leaderboard import LEADERBOARD_SECONDS, write_leaderboard
 from vae.model.metrics import EpochMetrics
 
-LEADERBOARD_FILE = "leaderboard.csv"
-LEADERBOARD_SECONDS = 2.0  # between two writings while the sweep runs
 PUSH_SECONDS = 60.0  # between two copies of the driver's files to a bucket
-RETRIES = 2  # of a trial whose worker or node died; it goes on from its checkpoint
 
 
 class Sweep(Callback):  # type: ignore[misc]
-    """The driver's state: every trial's record, and whoever is told when one changes."""
+    """Keeps the records of all trials, and tells ledger, study and observers of what changes, in this order.
+
+    The ledger comes first, because a sweep resumes from it: what it does not have did not happen.
+    """
 
     def __init__(
         self, plan: Plan, storage: SweepStorage, past: Sequence[TrialRecord], observers: Sequence[Observer]
@@ -37,65 +37,25 @@ class Sweep(Callback):  # type: ignore[misc]
         self._observers = observers
         self._ledger = Ledger(storage.folder)
         self._study = Study(storage.folder, plan.space, plan.seed, past)
-        self._unfinished = [record for record in past if record.state == "running"]
-        self._to_come = [one for configuration in grouped(past) for one in self._lacking(configuration)]
-        self._lost: list[TrialRecord] = []
-        self._begun: set[str] = set()
-        self._n_losses: Counter[str] = Counter()
+        self.queue = TrialQueue(plan.space, plan.seed, self._study.propose, past)
         self._checkpoint_epochs: dict[str, int] = {}
         self._written_at = self._pushed_at = time.monotonic()
 
     def __getstate__(self) -> dict[str, Any]:
         return {}  # Tune pickles it into its own snapshots, which nothing reads
 
-    @property
-    def n_to_run(self) -> int:
-        """Trials to start or to go on with."""
-        return len(self._unfinished) + max(0, self._plan.space.n_runs - len(self.records))
-
     def propose(self) -> dict[str, Any]:
-        """The next trial's config for Tune: one that an earlier run left unfinished, else a new one."""
-        record = self._unfinished.pop(0) if self._unfinished else self._new_trial()
+        """The next trial's config for Tune, see tuning.workers.tune_worker.VaeTrial."""
+        record = self.queue.next()
+        if record.trial_id not in self.records:
+            self._ledger.proposed(record)
+            self.records[record.trial_id] = record
         n_known = len(record.history)
         return {"trial_id": record.trial_id, "config": record.config.model_dump(), "n_known": n_known}
 
-    def _new_trial(self) -> TrialRecord:
-        """The next repeat of the configuration that was proposed last, or the first of a new one."""
-        if not self._to_come:
-            number, params = self._study.propose()
-            self._to_come = self._trials(number, params)
-        record = self._to_come.pop(0)
-        self._ledger.proposed(record)
-        self.records[record.trial_id] = record
-        return record
-
-    def _trials(self, number: int, params: dict[str, Any]) -> list[TrialRecord]:
-        """All of a configuration, each with a seed of its own, the same seeds for every configuration."""
-        space = self._plan.space
-        configs = [space.config(params, self._plan.seed + i) for i in range(space.repeats)]
-        return [
-            TrialRecord(trial_id(number, repeat, space.repeats), params, config, metric=space.metric)
-            for repeat, config in enumerate(configs, start=1)
-        ]
-
-    def _lacking(self, configuration: Configuration) -> list[TrialRecord]:
-        """The repeats of a configuration that a driver did not come to before it died."""
-        if len(configuration.records) == self._plan.space.repeats:
-            return []
-        every = self._trials(configuration.number, configuration.params)
-        return [record for record in every if record.trial_id not in self.records]
-
-    def take_back(self) -> bool:
-        """Have the lost trials proposed again, if nothing else is left; False also where the sweep was stopped."""
-        running = [record for record in self.records.values() if record.state == "running"]
-        if not self._lost or len(running) > len(self._lost) or len(self.records) < self._plan.space.n_runs:
-            return False
-        self._unfinished, self._lost = self._lost, []
-        return True
-
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         record = self._record(trial)
-        self._begun.add(record.trial_id)
+        self.queue.began(record)
         self._ledger.started(record)
         for observer in self._observers:
             observer.started(record)
@@ -106,17 +66,20 @@ class Sweep(Callback):  # type: ignore[misc]
         record = self._record(trial)
         preview = result.pop("preview")  # images: Tune would keep them in its own records
         metrics = EpochMetrics(**{name: result[name] for name in EpochMetrics.__dataclass_fields__ if name in result})
-        if metrics.epoch == len(record.history) + 1:  # else trained again after a crash, to the same numbers
+        # A trial that goes on from a checkpoint trains epochs again that the driver knows, to the same numbers.
+        if metrics.epoch == len(record.history) + 1:
             record.history.append(metrics)
             self._ledger.epoch(record, metrics)
             self._study.report(int(record.configuration), metrics)
             for observer in self._observers:
                 observer.epoch(record, metrics, preview)
+        # The epochs up to the checkpoint are on disk before the ledger says that there is one.
         if result["checkpoint_epoch"] > self._checkpoint_epochs.get(record.trial_id, 0):
             self._checkpoint_epochs[record.trial_id] = result["checkpoint_epoch"]
             self._ledger.checkpointed(record, result["checkpoint_epoch"])
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """The trial has ended, or the scheduler or the end of the sweep has stopped it."""
         record = self._record(trial)
         last = record.history[-1] if record.history else None
         if last is None or not (trial.last_result or {}).get("done"):
@@ -129,37 +92,32 @@ class Sweep(Callback):  # type: ignore[misc]
         self._finish(record)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Tune has retried it, unless its worker died between two trials: then it is taken back here.
+        """Tune has given the trial up. If a worker had taken it on, that was after RETRIES more tries.
 
-        The traceback of one that failed stays in its folder.
+        A failed trial keeps its traceback in its folder.
         """
         record = self._record(trial)
         text = Path(trial.error_file).read_text()  # every failure's traceback, as Tune collected them
         if os.strerror(errno.ENOSPC) in text:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # every trial would fail; this one goes on later
-        if record.trial_id not in self._begun and self._n_losses[record.trial_id] < RETRIES:
-            self._n_losses[record.trial_id] += 1
-            self._lost.append(record)
+            # Every trial would fail of a full disk: end the sweep instead, and this trial goes on when it is resumed.
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        if self.queue.lose(record):
             return
-        (self._storage.folder / record.folder / "error.txt").write_text(text)
+        (self._storage.folder / record.folder / ERROR_FILE).write_text(text)
         record.state = "failed"
         record.error = next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "unknown")[:300]
         self._finish(record)
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         if time.monotonic() - self._written_at > LEADERBOARD_SECONDS:
-            self.write_leaderboard()
+            write_leaderboard(self._storage.folder, list(self.records.values()))
+            self._written_at = time.monotonic()
         if self._storage.uri and time.monotonic() - self._pushed_at > PUSH_SECONDS:
             self._storage.push()
             self._pushed_at = time.monotonic()
 
-    def write_leaderboard(self) -> None:
-        content = leaderboard_csv(list(self.records.values()))
-        LocalFiles(self._storage.folder).write(LEADERBOARD_FILE, content)
-        self._written_at = time.monotonic()
-
     def close(self) -> None:
-        self.write_leaderboard()
+        write_leaderboard(self._storage.folder, list(self.records.values()))
         self._ledger.close()
         self._storage.push()
 
@@ -172,6 +130,7 @@ class Sweep(Callback):  # type: ignore[misc]
         return Configuration(record.configuration, [self.records[one] for one in ids if one in self.records])
 
     def _finish(self, record: TrialRecord) -> None:
+        self.queue.ended(record)
         self._ledger.finished(record)
         self._study.tell(self._configuration(record))
         for observer in self._observers:
@@ -179,6 +138,6 @@ class Sweep(Callback):  # type: ignore[misc]
 
 
 def _divergence(last: EpochMetrics) -> str:
-    """What a trial that ended in this epoch failed of."""
+    """The error of a trial that diverged in this epoch."""
     name = "val_distortion" if last.val_elbo is None else "val_elbo"
     return f"diverged in epoch {last.epoch}: {name} {getattr(last, name)}, train_loss {last.train_loss}"

@@ -1,4 +1,4 @@
-"""manifest.json: what a sweep is and where it ran, enough to run it again or to go on with it."""
+"""manifest.json: what a sweep is and where it ran. It is enough to run the sweep again or to go on with it."""
 
 import json
 import platform
@@ -12,11 +12,10 @@ from typing import Any
 
 from tuning.cluster.allot import Cluster
 from tuning.errors import StorageError
-from tuning.layout import REPOSITORY
+from tuning.layout import MANIFEST_FILE, REPOSITORY
 from tuning.records import SweepRecord
 from tuning.space.model import SearchSpace
 from tuning.store.ledger import read_trials
-from tuning.store.place import MANIFEST_FILE
 from tuning.sweep.plan import Plan
 from vae.datasets.registry import DATASETS, is_folder
 from vae.errors import DataError
@@ -27,7 +26,7 @@ FORMAT = 1
 
 
 def write_manifest(folder: Path, plan: Plan, cluster: Cluster) -> None:
-    """Write beside, rename into place; a resumed sweep writes it again, with the trials it now has."""
+    """Write the file whole; a resumed sweep writes it again, as it may have more trials now."""
     content = {
         "format": FORMAT,
         "name": plan.name,
@@ -49,7 +48,7 @@ def write_manifest(folder: Path, plan: Plan, cluster: Cluster) -> None:
 
 
 def read_plan(folder: Path) -> Plan:
-    """The plan of a sweep that was started. Raises StorageError, also where its folder of images has changed since."""
+    """The plan of a sweep that was started. Raises StorageError, also if its folder of images has changed since."""
     content = _read(folder)
     try:
         dataset = content["dataset"]
@@ -76,7 +75,7 @@ def _is_dataset(name: Any) -> bool:
 
 
 def _images(plan: Plan) -> dict[str, Any]:
-    """What tells the images of a sweep from others."""
+    """What distinguishes the images of a sweep from others."""
     return {
         "image_shape": list(plan.spec.image_shape),
         "images": dict(plan.spec.n_images),
@@ -85,7 +84,7 @@ def _images(plan: Plan) -> dict[str, Any]:
 
 
 def _refuse_other_images(folder: Path, plan: Plan, before: dict[str, Any]) -> None:
-    """Trials on other images, or on other splits of them, could not be compared with those that the sweep has."""
+    """Refuse to go on with other images or splits: new trials could not be compared with those that there are."""
     where = folder / MANIFEST_FILE
     try:
         now = _images(plan)
@@ -95,7 +94,7 @@ def _refuse_other_images(folder: Path, plan: Plan, before: dict[str, Any]) -> No
     if had != has:
         raise StorageError(f"{where}: its trials had {had} in {plan.dataset}, which now holds {has}")
     if before.get("digest") != now["digest"]:
-        raise StorageError(f"{where}: the images in {plan.dataset} are others than its trials had, though as many")
+        raise StorageError(f"{where}: the images in {plan.dataset} are as many as its trials had, but other ones")
 
 
 def _described(images: dict[str, Any]) -> str:
@@ -108,7 +107,7 @@ def _described(images: dict[str, Any]) -> str:
 
 
 def read_sweep(folder: Path) -> SweepRecord:
-    """All that the report needs of a sweep's folder. Raises StorageError."""
+    """All that the report needs to know of a sweep. Raises StorageError."""
     plan = read_plan(folder)
     return SweepRecord(
         name=plan.name,
@@ -132,7 +131,7 @@ def _read(folder: Path) -> dict[str, Any]:
 
 
 def _git_revision() -> str:
-    """The commit the code is of, with '+changes' where files differ from it; '' outside a checkout."""
+    """The commit of the code, with '+changes' where files differ from it; '' outside a checkout."""
     try:
         described = subprocess.run(
             ["git", "describe", "--always", "--abbrev=40", "--dirty=+changes", "--exclude=*"],
@@ -147,7 +146,7 @@ def _git_revision() -> str:
 
 
 def cpu_name() -> str:
-    """The processor's name, as the system gives it."""
+    """The processor's name, as the system tells it."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

@@ -1,10 +1,10 @@
-"""Run, resume and extend a sweep: the driver's wiring of its state, the scheduler and Tune."""
+"""Run the trials of a sweep, new or resumed: Tune's experiment, and the proposals that it asks for."""
 
 import shutil
 import signal
 import tempfile
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,16 +13,18 @@ import numpy as np
 from ray import tune
 from ray.tune import CheckpointConfig, FailureConfig, RunConfig, TuneConfig, Tuner
 from ray.tune.progress_reporter import ProgressReporter
+from ray.tune.search import Searcher
 
 from tuning.cluster.allot import Cluster
 from tuning.records import Observer, TrialRecord
-from tuning.search.early_stopping import Proposals, make_scheduler
+from tuning.search.early_stopping import RESULT, make_scheduler
 from tuning.store.place import SweepStorage
-from tuning.sweep.driver import RETRIES, Sweep
+from tuning.sweep.driver import Sweep
 from tuning.sweep.plan import Plan
-from tuning.workers.broker import start_broker
-from tuning.workers.context import Shared
-from tuning.workers.trial import VaeTrial
+from tuning.sweep.queue import RETRIES
+from tuning.workers.start_trainers import start_broker
+from tuning.workers.sweep_context import SweepContext
+from tuning.workers.tune_worker import VaeTrial
 
 
 def run(
@@ -39,28 +41,22 @@ def run(
     Returns all records, the past ones too; one still "running" was stopped with the sweep, by Ctrl-C or
     the time budget (seconds), and goes on when it is resumed.
     """
+    context = _context(plan, storage, cluster, images)
     sweep = Sweep(plan, storage, past, observers)
     try:
-        if sweep.n_to_run:
-            _fit(sweep, plan, storage, cluster, images, past, time_budget)
-            while time_budget is None and sweep.take_back():
-                _fit(sweep, plan, storage, cluster, images, list(sweep.records.values()), None)
+        # One fit runs all that there is to run. Tune does not retry a trial whose worker dies as the trial is
+        # handed over to it; such trials have a fit of their own afterwards, whose scheduler knows all the others.
+        while sweep.queue.n_to_run:
+            _fit(sweep, plan, cluster, context, time_budget)
+            if time_budget is not None or not sweep.queue.take_back():
+                break
     finally:
         sweep.close()
     return list(sweep.records.values())
 
 
-def _fit(
-    sweep: Sweep,
-    plan: Plan,
-    storage: SweepStorage,
-    cluster: Cluster,
-    images: dict[str, np.ndarray],
-    past: Sequence[TrialRecord],
-    time_budget: float | None,
-) -> None:
-    own = Path(tempfile.mkdtemp(prefix="tune-"))  # Tune's records of its own; the sweep does not read them
-    shared = Shared(
+def _context(plan: Plan, storage: SweepStorage, cluster: Cluster, images: dict[str, np.ndarray]) -> SweepContext:
+    return SweepContext(
         **images,
         dataset=plan.dataset,
         image_shape=plan.image_shape,
@@ -71,16 +67,23 @@ def _fit(
         n_slots=cluster.pack,
         metric=plan.space.metric,
     )
+
+
+def _fit(sweep: Sweep, plan: Plan, cluster: Cluster, context: SweepContext, time_budget: float | None) -> None:
+    """Let Tune run what waits in the queue, until all has ended or the sweep is stopped."""
+    tunes_own = Path(tempfile.mkdtemp(prefix="tune-"))  # Tune insists on records of its own; nothing reads them
     broker_name = f"broker-{uuid.uuid4().hex}" if cluster.pack else None
-    broker = start_broker(broker_name, shared) if broker_name else None  # lives as long as this handle
-    trainable = tune.with_parameters(VaeTrial, shared=shared, broker=broker_name)
-    resources = {"cpu": cluster.cpus_per_trial, "gpu": cluster.gpus_per_trial}
+    broker = start_broker(broker_name, context) if broker_name else None  # lives as long as this handle
+    trainable = tune.with_resources(
+        tune.with_parameters(VaeTrial, context=context, broker=broker_name),
+        {"cpu": cluster.cpus_per_trial, "gpu": cluster.gpus_per_trial},
+    )
     tuner = Tuner(
-        tune.with_resources(trainable, resources),
+        trainable,
         tune_config=TuneConfig(
             search_alg=Proposals(sweep.propose),
-            scheduler=make_scheduler(plan.space, plan.seed, past),
-            num_samples=sweep.n_to_run,
+            scheduler=make_scheduler(plan.space, plan.seed, list(sweep.records.values())),
+            num_samples=sweep.queue.n_to_run,
             max_concurrent_trials=cluster.slots,  # without it Tune starts one worker at a time
             reuse_actors=True,
             time_budget_s=time_budget,
@@ -89,7 +92,7 @@ def _fit(
         ),
         run_config=RunConfig(
             name="tune",
-            storage_path=str(own),
+            storage_path=str(tunes_own),
             callbacks=[sweep],
             checkpoint_config=CheckpointConfig(checkpoint_at_end=False),  # trials keep their own
             failure_config=FailureConfig(max_failures=RETRIES),
@@ -102,13 +105,33 @@ def _fit(
             tuner.fit()
     finally:
         del broker
-        shutil.rmtree(own, ignore_errors=True)
+        shutil.rmtree(tunes_own, ignore_errors=True)
+
+
+class Proposals(Searcher):  # type: ignore[misc]
+    """Tune asks here for each trial's config. It brings no results here: the driver's callback has them."""
+
+    def __init__(self, propose: Callable[[], dict[str, Any]]) -> None:
+        super().__init__(metric=RESULT, mode="max")
+        self._propose = propose
+
+    def suggest(self, trial_id: str) -> dict[str, Any]:
+        return self._propose()
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        pass
+
+    def save(self, checkpoint_path: str) -> None:
+        pass  # a sweep resumes from the ledger
+
+    def restore(self, checkpoint_path: str) -> None:
+        pass
 
 
 @contextmanager
 def _stoppable() -> Iterator[None]:
-    """SIGTERM stops the sweep as Ctrl-C does, and both do afterwards what they did before: Tune leaves a
-    handler of Ctrl-C behind that would swallow the next one."""
+    """SIGTERM stops the sweep as Ctrl-C does. Afterwards both do what they did before: Tune leaves a handler of
+    Ctrl-C behind that would swallow the next one."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
@@ -119,7 +142,7 @@ def _stoppable() -> Iterator[None]:
 
 
 class _Silent(ProgressReporter):  # type: ignore[misc]
-    """The live view is an observer of ours."""
+    """Tune's own reporter says nothing; the live view is one of our observers."""
 
     def should_report(self, trials: list[Any], done: bool = False) -> bool:
         return False

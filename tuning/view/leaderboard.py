@@ -1,14 +1,26 @@
-"""leaderboard.csv: a row per trial, best first; the trials of one configuration stand together."""
+"""The leaderboard: leaderboard.csv, which is written as the sweep runs, and the table of its head at the end.
+
+The file has a row per trial, best first; the trials of one configuration stand together.
+"""
 
 import csv
 import io
 import math
+import statistics
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from tuning.records import Configuration, TrialRecord, configurations, pareto_front
-from vae.config import TrialConfig
+from rich.table import Table
 
+from tuning.layout import LEADERBOARD_FILE
+from tuning.records import Configuration, TrialRecord, configurations, pareto_front, ranked_by
+from tuning.view.progress import settings
+from vae.cli.format import number
+from vae.config import TrialConfig
+from vae.files import LocalFiles
+
+LEADERBOARD_SECONDS = 2.0  # between two writings while the sweep runs
 METRIC_COLUMNS = (
     "val_elbo",
     "best_epoch",
@@ -22,13 +34,19 @@ METRIC_COLUMNS = (
 )
 REPEAT_COLUMNS = ("configuration", "repeat", "mean_score", "sd_score")
 PARETO_COLUMN = "pareto"
+BASIS = {"val_elbo": "nats per image, beta = 1, validation split", "val_distortion": "nats per image, validation split"}
+
+
+def write_leaderboard(folder: Path, trials: Sequence[TrialRecord]) -> None:
+    """Write leaderboard.csv into a sweep's folder."""
+    LocalFiles(folder).write(LEADERBOARD_FILE, leaderboard_csv(trials))
 
 
 def leaderboard(trials: Sequence[TrialRecord]) -> list[dict[str, Any]]:
-    """Every searched or set hyperparameter has a column; a number that a trial has not is an empty cell.
+    """The rows of the file. Every hyperparameter has a column; where a trial has no such number, the cell is empty.
 
-    `rank` is the configuration's, so the trials of its seeds share it. The scores of a configuration stand only in
-    a sweep with several seeds for each, `pareto` only in one with two objectives.
+    `rank` is that of the configuration: the trials of its seeds share it. The scores of a configuration are there
+    only in a sweep with several seeds for each, `pareto` only in one with two objectives.
     """
     front = pareto_front(trials) if _has_front(trials) else None
     return [
@@ -74,7 +92,7 @@ def _has_front(trials: Sequence[TrialRecord]) -> bool:
 
 
 def leaderboard_csv(trials: Sequence[TrialRecord]) -> bytes:
-    """The leaderboard as a file's content."""
+    """The content of the file."""
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, _columns(trials), lineterminator="\n")
     writer.writeheader()
@@ -85,5 +103,63 @@ def leaderboard_csv(trials: Sequence[TrialRecord]) -> bytes:
 def _columns(trials: Sequence[TrialRecord]) -> list[str]:
     repeats = REPEAT_COLUMNS if any(record.repeat for record in trials) else ()
     pareto = (PARETO_COLUMN,) if _has_front(trials) else ()
-    settings = [name for name in TrialConfig.model_fields if name != "epochs"]  # METRIC_COLUMNS has those trained
-    return ["rank", "trial_id", "state", *repeats, *settings, *METRIC_COLUMNS, *pareto, "checkpoint", "error"]
+    config = [name for name in TrialConfig.model_fields if name != "epochs"]  # METRIC_COLUMNS has those trained
+    return ["rank", "trial_id", "state", *repeats, *config, *METRIC_COLUMNS, *pareto, "checkpoint", "error"]
+
+
+def best_table(records: Sequence[TrialRecord], varied: Sequence[str], n_rows: int) -> Table:
+    """The head of the leaderboard for a terminal, without what has failed or has no epoch yet.
+
+    A row is a trial, or a configuration where each has several seeds. varied: the searched hyperparameters.
+    """
+    metric = records[0].metric if records else "val_elbo"
+    ranked = [one for one in enumerate(configurations(records), start=1) if one[1].n and not one[1].is_failed]
+    if any(record.repeat for record in records):
+        return _of_configurations(ranked[:n_rows], varied, ranked_by(metric))
+    front = pareto_front(records) if metric == "rate_distortion" else None
+    return _of_trials([(rank, one.records[0]) for rank, one in ranked[:n_rows]], varied, ranked_by(metric), front)
+
+
+def _of_trials(
+    trials: Sequence[tuple[int, TrialRecord]], varied: Sequence[str], name: str, front: set[str] | None
+) -> Table:
+    on_front = () if front is None else (PARETO_COLUMN,)
+    columns = ("rank", "trial", "state", *_shown_metrics(name), "epoch", *on_front, *varied)
+    table = _table(f"Best trials by {name} ({BASIS[name]})", columns)
+    for rank, record in trials:
+        best = record.best
+        assert best is not None
+        numbers = [number(getattr(best, metric)) for metric in _shown_metrics(name).values()]
+        pareto = () if front is None else ("yes" if record.trial_id in front else "",)
+        row = [str(rank), record.trial_id, record.state, *numbers, str(best.epoch), *pareto]
+        table.add_row(*row, *settings(record.params, varied))
+    return table
+
+
+def _of_configurations(ranked: Sequence[tuple[int, Configuration]], varied: Sequence[str], name: str) -> Table:
+    title = f"Best configurations by {name} ({BASIS[name]}): mean \N{PLUS-MINUS SIGN} sd over seeds"
+    table = _table(title, ("rank", "configuration", "seeds", *_shown_metrics(name), *varied))
+    for rank, configuration in ranked:
+        numbers = [_spread(configuration.values(metric)) for metric in _shown_metrics(name).values()]
+        row = [str(rank), configuration.name, str(configuration.n), *numbers]
+        table.add_row(*row, *settings(configuration.params, varied))
+    return table
+
+
+def _shown_metrics(name: str) -> dict[str, str]:
+    """The columns and their fields of EpochMetrics, the one that ranks first."""
+    others = {"val_elbo": "val_elbo", "rate": "val_rate", "distortion": "val_distortion"}
+    return {name: name, **{column: field for column, field in others.items() if field != name}}
+
+
+def _spread(values: Sequence[float]) -> str:
+    if len(values) < 2:
+        return number(values[0] if values else None)
+    return f"{statistics.fmean(values):.2f} \N{PLUS-MINUS SIGN} {statistics.stdev(values):.2f}"
+
+
+def _table(title: str, columns: Sequence[str]) -> Table:
+    table = Table(title=title, title_justify="left")
+    for column in columns:
+        table.add_column(column, justify="right")
+    return table

@@ -1,4 +1,4 @@
-"""The live view: a table that follows the sweep on a terminal, plain lines elsewhere."""
+"""The live view: a table on a terminal, plain lines elsewhere."""
 
 import math
 import time
@@ -19,7 +19,7 @@ SHOWN_RUNNING = 16
 
 
 class Progress:
-    """An Observer that shows how far the sweep is. Use as a context manager around the run."""
+    """An Observer that shows how far the sweep has come. Use it as a context manager around the run."""
 
     def __init__(
         self,
@@ -29,13 +29,13 @@ class Progress:
         past: Sequence[TrialRecord] = (),
         metric: str = "val_elbo",
     ) -> None:
-        """varied: the searched hyperparameters, each with a column. metric: SearchSpace.metric."""
+        """varied: the searched hyperparameters; each has a column. metric: SearchSpace.metric."""
         self._n_trials = n_trials
         self._slots = slots
         self._varied = list(varied)
         self._ranked_by = ranked_by(metric)
         self._records = {record.trial_id: record for record in past}
-        self._n_before = sum(record.state != "running" for record in past)
+        self._n_before = sum(record.has_ended for record in past)
         self._running: dict[str, TrialRecord] = {}
         self._console = Console()
         self._live = Live(get_renderable=self._table, console=self._console, refresh_per_second=2, transient=True)
@@ -52,7 +52,7 @@ class Progress:
         self.say(self.summary())
 
     def say(self, line: str) -> None:
-        """A plain line, above the table where there is one."""
+        """Print a plain line, above the table where there is one."""
         self._console.print(line, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
     def started(self, record: TrialRecord) -> None:
@@ -74,11 +74,11 @@ class Progress:
             self.say(self.summary())
 
     def summary(self) -> str:
-        """One line: how many of each state, the best so far, the speed, the time left."""
+        """One line: the trials by state, the best so far, the speed, the time left."""
         counts: Counter[str] = Counter(record.state for record in self._records.values())
         n_done = self._n_done()
         parts = [f"{n_done}/{self._n_trials} trials"]
-        counts["running"] = len(self._running)  # a resumed sweep has some that wait for their turn
+        counts["running"] = len(self._running)  # not those of a resumed sweep that still wait for their turn
         parts += [f"{counts[state]} {state}" for state in ("complete", "pruned", "failed", "running") if counts[state]]
         if best := self._best():
             value = number(getattr(best.best, self._ranked_by))
@@ -90,7 +90,7 @@ class Progress:
         return ", ".join(parts)
 
     def _n_done(self) -> int:
-        return sum(record.state != "running" for record in self._records.values())
+        return sum(record.has_ended for record in self._records.values())
 
     def _best(self) -> TrialRecord | None:
         best = ranked(list(self._records.values()))[:1]
@@ -100,12 +100,12 @@ class Progress:
         return 60 * (self._n_done() - self._n_before) / (time.monotonic() - self._began)
 
     def seconds_left(self) -> float:
-        """From the mean time of the trials that have ended in this run; inf before the first."""
+        """By the mean time of the trials that have ended in this run; inf before the first has."""
         n_new = self._n_done() - self._n_before
         if not n_new:
             return math.inf
         elapsed = time.monotonic() - self._began
-        half_done = len(self._running) / 2  # those that run are half done on average
+        half_done = len(self._running) / 2  # a running trial is half done on average
         return elapsed / (n_new + half_done) * max(0.0, self._n_trials - self._n_done() - half_done)
 
     def _params(self, record: TrialRecord) -> str:

@@ -1,7 +1,7 @@
-"""Trainer: one per device, shared by the light trials that Ray placed on that device; it trains them as packs.
+"""Trainer: trains the trials of one device as packs. There is one trainer for each device.
 
-A trial joins, asks for its results one by one, and leaves; the trainer gathers the trials that wait for an
-epoch into one batched epoch. If a trainer dies, its trials fail and Tune retries them, each from its own
+A trial joins, asks for its results one by one, and leaves. The trainer gathers the trials that wait for an
+epoch into one batched epoch. If a trainer dies, its trials fail, and Tune retries each of them from its own
 checkpoint on the restarted trainer: Tune stays the only one that knows about failures.
 """
 
@@ -14,8 +14,8 @@ from typing import Any
 
 import torch
 
-from tuning.workers.context import Shared
-from tuning.workers.tune_results import Seat
+from tuning.workers.sweep_context import SweepContext
+from tuning.workers.tune_results import TuneResults
 from vae.backend.products import prefer_fast_products
 from vae.config import TrialConfig
 from vae.files import Files
@@ -24,14 +24,14 @@ from vae.training.pack import Pack
 from vae.training.trial import Training
 
 Result = dict[str, Any]
-FIRST_SLOTS = 4  # of a shape class's pack, which doubles them as trials come: empty slots cost as much as full
-GATHER_SHARE = 0.1  # of the last epoch's time that the first to ask waits for the others, at the most
-GATHER_SECONDS = 0.02  # but no less than this
+FIRST_SLOTS = 4  # of a pack, which doubles them as trials come: an empty slot costs as much as a full one
+GATHER_SHARE = 0.1  # of the last epoch's time: the first trial that asks waits for the others so long at most
+GATHER_SECONDS = 0.02  # but never less than this
 PENDING_WRITES = 3  # of a trial: an epoch's model, snapshots and checkpoint
 
 
 class WriteBehind:
-    """Files that a thread writes while the next epoch trains, in the order they were given."""
+    """A trial's files, written by a thread while the next epoch trains, in the order in which they are given."""
 
     def __init__(self, files: Files, writer: ThreadPoolExecutor) -> None:
         self._files = files
@@ -43,85 +43,87 @@ class WriteBehind:
         return self._files.read(name)
 
     def write(self, name: str, content: bytes) -> None:
-        """Raises what an earlier write failed with; waits where the disk is slower than the training."""
+        """Raises what an earlier write failed with. Waits where the disk is slower than the training."""
         while len(self._pending) >= PENDING_WRITES or (self._pending and self._pending[0].done()):
             self._pending.popleft().result()
         self._pending.append(self._writer.submit(self._files.write, name, content))
 
     def flush(self) -> None:
-        """Return once everything is on disk. Raises what a write failed with."""
+        """Return when everything is on disk. Raises what a write failed with."""
         while self._pending:
             self._pending.popleft().result()
 
 
 @dataclass(frozen=True)
 class _Member:
-    """A trial that has joined. `shape`: the pack it is in."""
+    """A trial that has joined. `shape`: of the pack that it is in."""
 
-    seat: Seat
+    results: TuneResults
     files: WriteBehind
     shape: ShapeClass
 
 
 class Trainer:
-    """Trains the trials of one device. Its methods are called from many threads; one thread of its own trains."""
+    """Trains the trials of one device. Many threads call its methods; one thread of its own trains."""
 
-    def __init__(self, shared: Shared) -> None:
-        torch.set_num_threads(shared.n_threads)
-        prefer_fast_products(shared.device)
-        self._shared = shared
-        self._images = shared.tensors()
+    def __init__(self, context: SweepContext) -> None:
+        torch.set_num_threads(context.n_threads)
+        prefer_fast_products(context.device)
+        self._context = context
+        self._images = context.tensors()
         self._packs: dict[ShapeClass, Pack] = {}
         self._members: dict[str, _Member] = {}
-        self._waiting: dict[str, Future[Result]] = {}  # trials that want an epoch
-        self._device = threading.Lock()  # held by whoever touches a pack or changes who is a member; taken first
-        self._changed = threading.Condition()  # guards members and waiting
+        self._waiting: dict[str, Future[Result]] = {}  # the trials that want an epoch
+        self._device = threading.Lock()  # held to touch a pack or to change the members; taken before _changed
+        self._changed = threading.Condition()  # guards _members and _waiting
         self._writer = ThreadPoolExecutor(1)
         self._epoch_seconds: dict[ShapeClass, float] = {}
         threading.Thread(target=self._serve, daemon=True).start()
 
     def join(self, trial_id: str, config: dict[str, Any], n_known: int) -> None:
         """Take a trial on, from its checkpoint if it has one. Raises CheckpointError."""
-        trial_config, shared = TrialConfig(**config), self._shared
+        trial_config, context = TrialConfig(**config), self._context
         shape = ShapeClass.of(trial_config)
-        files = WriteBehind(shared.storage.trial_files(trial_id), self._writer)
+        files = WriteBehind(context.storage.trial_files(trial_id), self._writer)
         with self._device:
-            before = self._remove(trial_id, keep=False)  # a retried trial, whose worker was killed, has not left
+            # A retried trial whose worker was killed has not left. Its last checkpoint may still
+            # be on its way to the disk, and the trial goes on from it: wait for its files before they are read.
+            before = self._remove(trial_id, keep=False)
             if before is not None:
                 before.files.flush()
-            training = Training(self._pack(shape), trial_config, shared.dataset, shared.image_shape, files)
+            training = Training(self._pack(shape), trial_config, context.dataset, context.image_shape, files)
+            results = TuneResults(training, n_known, context.preview_epochs, context.metric)
             with self._changed:
-                self._members[trial_id] = _Member(
-                    Seat(training, n_known, shared.preview_epochs, shared.metric), files, shape
-                )
+                self._members[trial_id] = _Member(results, files, shape)
 
     def result(self, trial_id: str) -> Result:
-        """The trial's next one; returns when its epoch is trained. Raises KeyError for a trial that has not joined,
-        such as one of before this trainer was restarted."""
+        """The trial's next result, when its epoch is trained. Raises KeyError for a trial that has not joined, such as
+        one that had joined before this trainer was restarted."""
+        # An epoch of a checkpoint that the driver lacks is told at once; for a new one the trial waits its turn.
         future: Future[Result] | None = None
         with self._changed:
             member = self._members[trial_id]
-            if member.seat.wants_epoch:
+            if member.results.wants_epoch:
                 future = self._waiting[trial_id] = Future()
                 self._changed.notify_all()
         if future is not None:
             result = future.result()
         else:
             with self._device:
-                result = member.seat.result()
+                result = member.results.next()
         if result["done"]:
-            member.files.flush()
+            member.files.flush()  # the driver will write down that the trial has ended: its model must be there
         return result
 
     def leave(self, trial_id: str, keep: bool) -> None:
-        """Let a trial go, all its files written; `keep`: with a checkpoint, to go on from later."""
+        """Let a trial go when all its files are written; `keep`: with a checkpoint, to go on from later."""
         with self._device:
             member = self._remove(trial_id, keep)
         if member is not None:
             member.files.flush()
 
     def _remove(self, trial_id: str, keep: bool) -> _Member | None:
-        """Take a trial out of its pack, if it is in one; its last files may still be on their way."""
+        """Take a trial out of its pack, if it is in one. Its last files may not be on disk yet."""
         with self._changed:
             member = self._members.pop(trial_id, None)
             self._waiting.pop(trial_id, Future()).cancel()
@@ -129,29 +131,31 @@ class Trainer:
         if member is not None:
             try:
                 if keep:
-                    member.seat.save()
+                    member.results.save()
             finally:
-                member.seat.training.leave()
+                member.results.training.leave()
         return member
 
     def _pack(self, shape: ShapeClass) -> Pack:
         if shape not in self._packs:
-            pack = Pack(*self._images, device=self._shared.device, shape=shape, n_slots=FIRST_SLOTS)
-            self._images = pack.train, pack.validation  # on the device from here on, for every pack
+            pack = Pack(*self._images, device=self._context.device, shape=shape, n_slots=FIRST_SLOTS)
+            self._images = pack.train, pack.validation  # they are on the device from now on, once for all packs
             self._packs[shape] = pack
         return self._packs[shape]
 
     def _serve(self) -> None:
-        """For ever: wait for requests, train those that fit together, answer them."""
+        """Wait for requests, train those that fit together, answer them; for ever."""
         while True:
+            # Gather without the lock of the device, for trials to join and leave meanwhile. Take the requests only
+            # once the lock is held: a trial that has left by then is in no pack any more.
             shape = self._gather()
             with self._device:
-                asked = self._take(shape)  # only now: a trial that has left since is in no pack any more
+                asked = self._take(shape)
                 if asked:
                     self._train(shape, asked)
 
     def _gather(self) -> ShapeClass:
-        """The shape class that has waited longest, once the others of it had their time to ask too."""
+        """The shape class that has waited longest, when all its trials have asked or have had their time to ask."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting)
             shape = self._members[next(iter(self._waiting))].shape
@@ -163,15 +167,15 @@ class Trainer:
         return all(name in self._waiting for name, member in self._members.items() if member.shape == shape)
 
     def _take(self, shape: ShapeClass) -> list[tuple[_Member, Future[Result]]]:
-        """The requests of a shape class, which wait no longer."""
+        """The requests of a shape class; they wait no longer."""
         with self._changed:
             names = [name for name in self._waiting if self._members[name].shape == shape]
             return [(self._members[name], self._waiting.pop(name)) for name in names]
 
     def _train(self, shape: ShapeClass, asked: list[tuple[_Member, Future[Result]]]) -> None:
-        """One epoch of those who asked. A failure of the epoch is every trial's, one of a trial's files its own."""
+        """Train an epoch of the trials that asked. If it fails, all fail; if a trial's file fails, only that trial."""
         started = time.perf_counter()
-        trainings = [member.seat.training for member, _ in asked]
+        trainings = [member.results.training for member, _ in asked]
         try:
             for training in trainings:
                 training.begin_epoch()
@@ -183,7 +187,7 @@ class Trainer:
         self._epoch_seconds[shape] = time.perf_counter() - started
         for member, future in asked:
             try:
-                member.seat.training.end_epoch(metrics[member.seat.training.slot])
-                future.set_result(member.seat.result())
+                member.results.training.end_epoch(metrics[member.results.training.slot])
+                future.set_result(member.results.next())
             except Exception as error:
                 future.set_exception(error)

@@ -1,4 +1,4 @@
-"""Seat: a trial in training, and how much of it the driver has been told."""
+"""TuneResults: one trial's epochs as results for Tune, each told once and in order."""
 
 from typing import Any
 
@@ -6,16 +6,16 @@ from tuning.records import score
 from vae.training.trial import Training
 
 
-class Seat:
-    """Turns what a Training has into Tune results, each epoch once and in order.
+class TuneResults:
+    """A trial in training, and how many of its epochs the driver has been told.
 
-    A checkpoint may hold epochs that the driver has not been told of: the one that was in training when the
-    sweep was stopped, say. Those are told first. A trial that had ended before its end was written down
-    tells its last epoch again.
+    The driver and the checkpoint need not agree after a stop: the checkpoint may hold an epoch that was still
+    in training then, and the driver may know epochs that the checkpoint lacks. Epochs that only the checkpoint
+    has are told first. A trial that has ended tells its last epoch again, so that the driver hears of its end.
     """
 
     def __init__(self, training: Training, n_known: int, preview_epochs: frozenset[int] | None, metric: str) -> None:
-        """n_known: epochs the driver has. preview_epochs: those that come with images; None: all.
+        """n_known: epochs the driver has. preview_epochs: those whose results come with images; None: all.
         metric: SearchSpace.metric."""
         self.training = training
         self._n_told = min(n_known, training.n_epochs)
@@ -24,12 +24,11 @@ class Seat:
 
     @property
     def wants_epoch(self) -> bool:
-        """Whether the next result needs an epoch to be trained."""
+        """Whether an epoch has to be trained before the next result."""
         return self._n_told == self.training.n_epochs and not self.training.is_done
 
-    def result(self) -> dict[str, Any]:
-        """The next one: the trial's fields of EpochMetrics, `score`, `preview` (Preview or None), `checkpoint_epoch`,
-        `done`."""
+    def next(self) -> dict[str, Any]:
+        """The trial's fields of EpochMetrics, and `score`, `preview` (Preview or None), `checkpoint_epoch`, `done`."""
         training = self.training
         self._n_told = min(self._n_told + 1, training.n_epochs)
         metrics, is_latest = training.history[self._n_told - 1], self._n_told == training.n_epochs
@@ -43,6 +42,6 @@ class Seat:
         }
 
     def save(self) -> None:
-        """Let a trial that is interrupted go on from here when the sweep is resumed."""
+        """Write a checkpoint of a trial that is interrupted; one that is done has all its files."""
         if not self.training.is_done:
             self.training.save()

@@ -1,8 +1,7 @@
-"""What Tune asks: each trial's config, and whether a trial stops; schedulers are driven as Tune drives them."""
+"""Which trials the schedulers stop, driven as Tune drives them; and that a resumed one decides the same."""
 
 import math
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,22 +12,11 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from tests.material.search import metrics, record, space
 from tuning.records import TrialRecord
-from tuning.search.early_stopping import Proposals, make_scheduler
+from tuning.search.early_stopping import make_scheduler
 from tuning.space.model import SearchSpace
 from vae.model.metrics import EpochMetrics, Terms
 
 STOP, CONTINUE = TrialScheduler.STOP, TrialScheduler.CONTINUE
-
-
-def test_tune_is_given_each_proposal_and_its_results_go_elsewhere(tmp_path: Path) -> None:
-    given = iter([{"trial_id": "0000"}, {"trial_id": "0001"}])
-    proposals = Proposals(lambda: next(given))
-    assert proposals.suggest("a") == {"trial_id": "0000"}
-    proposals.on_trial_complete("a", {"score": -100.0})
-    assert proposals.suggest("b") == {"trial_id": "0001"}
-    assert (proposals.metric, proposals.mode) == ("score", "max")
-    proposals.save(str(tmp_path / "state"))
-    assert not (tmp_path / "state").exists()
 
 
 class LiveTrial:
@@ -339,3 +327,24 @@ def test_hyperband_gives_trials_to_several_brackets_the_same_ones_each_time() ->
     assert set(brackets(0)) == {0, 1, 2}
     assert brackets(0) == brackets(0)
     assert brackets(0) != brackets(1)
+
+
+def test_a_bracket_is_drawn_without_touching_numpys_global_state() -> None:
+    scheduler = make_scheduler(asha(), 0, [record(asha(), 0, {}, [-100.0], "complete")])
+    np.random.seed(5)
+    expected = np.random.random(3)
+    np.random.seed(5)
+    scheduler.on_trial_add(Controller(), LiveTrial("0001"))
+    assert np.random.random(3).tolist() == expected.tolist()
+
+
+def test_hyperbands_brackets_are_those_of_numpys_generator_seeded_with_sweep_and_trial() -> None:
+    chosen = space(epochs=81, scheduler={"type": "hyperband", "grace_epochs": 1, "brackets": 3})
+    scheduler = make_scheduler(chosen, 4)
+    sizes = np.array([len(bracket._rungs) for bracket in scheduler._brackets])
+    weights = np.exp(sizes - sizes.max())  # Ray's: a bracket with more rungs is likelier
+    for number in range(40):
+        trial = LiveTrial(f"{number:04d}-2")
+        scheduler.on_trial_add(Controller(), trial)
+        expected = np.random.RandomState([4, number, 2]).choice(3, p=weights / weights.sum())
+        assert scheduler._trial_info[trial.trial_id] is scheduler._brackets[expected]

@@ -11,9 +11,10 @@ import pytest
 
 from tests.material.paths import REPOSITORY
 from tuning.errors import StorageError
+from tuning.layout import LEDGER_FILE, MANIFEST_FILE
 from tuning.records import TrialRecord
-from tuning.store.ledger import LEDGER_FILE, Ledger
-from tuning.store.place import MANIFEST_FILE, BucketFiles, SweepStorage, held, locate, open_existing, refuse_existing
+from tuning.store.ledger import Ledger
+from tuning.store.place import BucketFiles, SweepStorage, held, locate, open_existing, refuse_existing
 from vae.config import TrialConfig
 from vae.files import LocalFiles
 
@@ -250,7 +251,7 @@ HOLDER = """
 import sys, time
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
-from tuning.storage import SweepStorage, held
+from tuning.store.place import SweepStorage, held
 with held(SweepStorage(Path(sys.argv[1])), 0, is_new=False):
     print("held", flush=True)
     time.sleep(60)

@@ -12,10 +12,10 @@ from PIL import Image
 
 from tuning.cluster.allot import Cluster, Node
 from tuning.errors import StorageError
+from tuning.layout import MANIFEST_FILE
 from tuning.records import TrialRecord
 from tuning.space.load import SPACES, Overrides, load_space
 from tuning.store.ledger import Ledger
-from tuning.store.place import MANIFEST_FILE
 from tuning.sweep import manifest as manifest_module
 from tuning.sweep.manifest import read_plan, read_sweep, write_manifest
 from tuning.sweep.plan import Plan
@@ -219,7 +219,7 @@ def test_a_folder_with_images_of_another_shape_is_refused(of_images: Path) -> No
 
 def test_a_folder_with_other_images_is_refused_though_there_are_as_many(of_images: Path) -> None:
     mine = write_images(of_images.parent / "mine", range(3), mark=100)
-    assert refusal(of_images) == f"the images in {mine} are others than its trials had, though as many"
+    assert refusal(of_images) == f"the images in {mine} are as many as its trials had, but other ones"
 
 
 def test_a_folder_that_is_gone_or_damaged_is_refused(of_images: Path) -> None:

@@ -1,3 +1,5 @@
+"""What a sweep will run: its images, its epochs, its size; and how a sweep is extended."""
+
 from pathlib import Path
 from typing import Any
 
@@ -7,33 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from tests.material.plans import plan, space
+from tests.material.search import record
 from tuning.errors import SpaceError
 from tuning.space.load import load_space
-from tuning.space.model import SearchSpace
 from tuning.sweep import plan as plan_module
-from tuning.sweep.plan import Plan, estimate, extended, new_plan
+from tuning.sweep.plan import extended, new_plan
 from vae.config import TrialConfig
 from vae.datasets import mnist
 from vae.datasets.types import Images
 from vae.errors import DataError
 from vae.model.shape_class import ShapeClass
-
-SEARCH = {
-    "latent_size": {"type": "int", "low": 2, "high": 32, "log": True},
-    "hidden_units": {"type": "int", "low": 64, "high": 256, "step": 64},
-    "learning_rate": {"type": "float", "low": 1e-4, "high": 1e-2, "log": True},
-    "beta": {"type": "float", "low": 0.5, "high": 2.5},
-    "activation": {"type": "categorical", "choices": ["relu", "tanh", "elu"]},
-}
-
-
-def space(**changes: Any) -> SearchSpace:
-    content = {"description": "x", "trials": 27, "epochs": 27, "dataset": "digits", "search": SEARCH, **changes}
-    return SearchSpace.model_validate(content)
-
-
-def plan(**changes: Any) -> Plan:
-    return Plan("p", space(**changes), 3, "digits", "digits: asked for", Path("data"))
 
 
 @pytest.mark.parametrize(
@@ -125,18 +111,17 @@ def test_a_plan_of_a_folder_knows_its_images_from_another_working_directory(
     images = found.load_images()
     assert {split: pixels.shape for split, pixels in images.items()} == {"train": (16, 24), "validation": (2, 24)}
     assert found.slot_bytes() > 0
-    assert len(estimate(found)) > 2
 
 
 def test_trials_never_get_the_test_split(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    load = plan_module.data.load
+    load = plan_module.registry.load
 
     def noted(name: str, data_dir: Path, split: Any) -> Images:
         asked.append(split)
         return load(name, data_dir, split)
 
-    monkeypatch.setattr(plan_module.data, "load", noted)
+    monkeypatch.setattr(plan_module.registry, "load", noted)
     plan().load_images()
     assert asked == ["train", "validation"]
 
@@ -203,46 +188,6 @@ def test_a_grid_has_the_points_it_has() -> None:
     assert extended(grid, 6, 3) == grid
 
 
-# ---------------------------------------------------------------- the estimate
-
-
-def test_an_estimate_is_worked_out_from_the_seconds_of_an_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plan_module, "_epoch_seconds", lambda plan, config: 2.0)
-    monkeypatch.setattr(plan_module.os, "sched_getaffinity", lambda process: {0, 1, 2})
-    scheduler = {"type": "asha", "grace_epochs": 1, "reduction_factor": 3}
-    lines = estimate(plan(scheduler=scheduler))
-    assert lines[0] == "27 trials of up to 27 epochs, 3 at a time; scheduler asha, sampler tpe"
-    assert lines[1].endswith("2.00 s an epoch here")
-    # 27 + 18 + 18 + 18 = 81 epochs of 2 s on 3 workers; all would be 729
-    assert lines[2] == "about 81 of 729 epochs after early stopping: 54 s, at the most 8 min"
-    assert lines[3].startswith("about ")
-    assert lines[3].endswith(" MiB of models and checkpoints")
-
-
-def test_an_estimate_says_how_many_seeds_each_configuration_has(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plan_module, "_epoch_seconds", lambda plan, config: 2.0)
-    monkeypatch.setattr(plan_module.os, "sched_getaffinity", lambda process: {0, 1, 2})
-    lines = estimate(plan(trials=4, repeats=3, scheduler={"type": "none"}))
-    assert lines[0].startswith("4 configurations x 3 seeds of up to 27 epochs, 3 at a time; scheduler none")
-    # 4 x 3 x 27 epochs of 2 s on 3 workers: 216 s
-    assert lines[2] == "324 epochs, none stopped early: 4 min"
-
-
-def test_an_estimate_says_where_a_conditional_dimension_is_searched(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plan_module, "_epoch_seconds", lambda plan, config: 2.0)
-    noise = {"type": "categorical", "choices": ["none", "gaussian", "salt_pepper"]}
-    factor = {"type": "float", "low": 0.1, "high": 0.5, "when": {"noise": ["gaussian", "salt_pepper"]}}
-    lines = estimate(plan(search={"noise": noise, "noise_factor": factor}))
-    assert lines[1] == "noise_factor is searched where noise is gaussian or salt_pepper"
-    assert lines[2].startswith("a middling trial: ")
-
-
-def test_the_seconds_of_an_epoch_are_measured() -> None:
-    lines = estimate(plan(search={"beta": {"type": "float", "low": 0.5, "high": 2.0}}, fixed={"hidden_units": 16}))
-    seconds = float(lines[1].split(" parameters, ")[1].split(" s an epoch")[0])
-    assert 0 <= seconds < 5
-
-
 def test_images_are_made_at_doubling_epochs_and_wherever_a_trial_may_end() -> None:
     asha = {"type": "asha", "grace_epochs": 3, "reduction_factor": 3}
     assert plan(scheduler=asha, epochs=30).preview_epochs() == {1, 2, 4, 8, 16, 30} | {3, 9, 27}
@@ -261,3 +206,12 @@ def test_a_resumed_sweep_reads_the_images_where_it_did_unless_told_otherwise(tmp
     plan = new_plan(load_space("quick"), "quick", None, 0, tmp_path / "then")
     assert extended(plan, None, 3).data_dir == tmp_path / "then"
     assert extended(plan, None, 3, tmp_path / "now").data_dir == tmp_path / "now"
+
+
+def test_a_sweep_is_whole_when_all_its_trials_are_there_and_have_ended() -> None:
+    three = plan(trials=3)
+    records = [record(three.space, n, {}, [-100.0], state) for n, state in enumerate(("complete", "pruned", "failed"))]
+    assert three.is_whole(records)
+    assert not three.is_whole(records[:2])
+    records[1].state = "running"
+    assert not three.is_whole(records)

@@ -1,19 +1,23 @@
-"""leaderboard.csv: its columns, its order, and numbers that are read back exactly."""
+"""leaderboard.csv, its columns, its order and its exact numbers; and the table that a sweep ends with."""
 
 import csv
 import io
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
+from rich.table import Table
 
 from tests.material.records import metrics, trial
 from tuning.records import TrialRecord
-from tuning.view.leaderboard import leaderboard, leaderboard_csv
+from tuning.view.leaderboard import best_table, leaderboard, leaderboard_csv
 from vae.config import HYPERPARAMETERS, TrialConfig
 from vae.model.metrics import EpochMetrics, Terms
 
+BAR = "\N{BOX DRAWINGS LIGHT VERTICAL}"
 SET = [name for name in HYPERPARAMETERS if name != "epochs"]
 COLUMNS = (
     f"rank,trial_id,state,{','.join(SET)},val_elbo,best_epoch,val_rate,val_distortion,"
@@ -144,3 +148,104 @@ def test_the_trials_of_a_configuration_stand_together_with_its_rank_its_mean_and
         ("3", "0002-1", "0002", "1", "", "", ""),
         ("3", "0002-2", "0002", "2", "", "", "diverged in epoch 1"),
     ]
+
+
+# ---------------------------------------------------------------- the table of the best
+
+
+def rendered(table: Table) -> str:
+    console = Console(file=io.StringIO(), width=160)
+    console.print(table)
+    text: str = console.file.getvalue()  # type: ignore[attr-defined]
+    return text
+
+
+def cells(table: Table) -> list[list[str]]:
+    """The rows, without the heading."""
+    lines = [line for line in rendered(table).splitlines() if line.startswith(BAR)]
+    return [[cell.strip() for cell in line.split(BAR)[1:-1]] for line in lines]
+
+
+def heading(table: Table) -> list[str]:
+    return [str(column.header) for column in table.columns]
+
+
+def of_rate(number: int, elbos: tuple[float, ...], state: Any) -> TrialRecord:
+    """Of rate 12.5."""
+    return trial(f"{number:04d}", [-elbo - 12.5 for elbo in elbos], state, rate=12.5)
+
+
+def test_the_table_of_the_best_ranks_and_leaves_out_the_failed() -> None:
+    records = [
+        of_rate(0, (-110.0,), "complete"),
+        of_rate(1, (-120.0, -105.5, -106.0), "pruned"),
+        of_rate(2, (-10.0,), "failed"),
+        of_rate(3, (), "running"),
+    ]
+    table = best_table(records, ["beta"], 5)
+    assert cells(table) == [
+        ["1", "0001", "pruned", "-105.50", "12.50", "93.00", "2", "4"],
+        ["2", "0000", "complete", "-110.00", "12.50", "97.50", "1", "4"],
+    ]
+    assert "beta = 1" in rendered(table)
+
+
+def test_the_table_of_the_best_is_as_long_as_asked() -> None:
+    records = [of_rate(number, (-100.0 - number,), "complete") for number in range(9)]
+    assert best_table(records, [], 3).row_count == 3
+    assert best_table([], [], 3).row_count == 0
+
+
+def test_a_trial_without_an_elbo_has_a_dash_for_it_and_for_what_does_not_apply() -> None:
+    records = [
+        trial("0000", [80.0], metric="val_distortion"),
+        trial("0001", [70.0], metric="val_distortion", rate=None, mode="autoencoder"),
+    ]
+    records[1].params.clear()
+    table = best_table(records, ["beta"], 5)
+    assert heading(table) == ["rank", "trial", "state", "val_distortion", "val_elbo", "rate", "epoch", "beta"]
+    assert cells(table) == [
+        ["1", "0001", "complete", "70.00", "-", "-", "1", "-"],
+        ["2", "0000", "complete", "80.00", "-90.00", "10.00", "1", "4"],
+    ]
+
+
+def test_with_several_seeds_a_row_is_a_configuration_with_its_mean_and_its_spread() -> None:
+    records = [
+        *(trial(f"0000-{i}", [distortion]) for i, distortion in enumerate([80.0, 82.0, 84.0], start=1)),
+        *(trial(f"0001-{i}", [distortion]) for i, distortion in enumerate([70.0, 70.0, 70.0], start=1)),
+        trial("0002-1", [20.0]),
+        trial("0002-2", [], "failed", "x"),
+        trial("0003-1", [99.0], "running"),
+    ]
+    table = best_table(records, ["beta"], 5)
+    assert heading(table) == ["rank", "configuration", "seeds", "val_elbo", "rate", "distortion", "beta"]
+    assert cells(table) == [
+        [
+            "1",
+            "0001",
+            "3",
+            "-80.00 \N{PLUS-MINUS SIGN} 0.00",
+            "10.00 \N{PLUS-MINUS SIGN} 0.00",
+            "70.00 \N{PLUS-MINUS SIGN} 0.00",
+            "4",
+        ],
+        [
+            "2",
+            "0000",
+            "3",
+            "-92.00 \N{PLUS-MINUS SIGN} 2.00",
+            "10.00 \N{PLUS-MINUS SIGN} 0.00",
+            "82.00 \N{PLUS-MINUS SIGN} 2.00",
+            "4",
+        ],
+        ["3", "0003", "1", "-109.00", "10.00", "99.00", "4"],
+    ]
+
+
+def test_with_two_objectives_the_front_is_marked() -> None:
+    points = {"0000": (10.0, 80.0), "0001": (20.0, 69.0), "0002": (20.0, 75.0)}
+    records = [trial(name, [d], metric="rate_distortion", rate=r) for name, (r, d) in points.items()]
+    table = best_table(records, [], 5)
+    assert heading(table)[-1] == "pareto"
+    assert [(row[1], row[-1]) for row in cells(table)] == [("0001", "yes"), ("0000", "yes"), ("0002", "")]

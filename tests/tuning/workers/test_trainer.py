@@ -25,7 +25,7 @@ from tests.material.trainers import (
     until,
     varied,
 )
-from tuning.workers.context import Shared
+from tuning.workers.sweep_context import SweepContext
 from tuning.workers.trainer import FIRST_SLOTS, Trainer
 from vae.config import TrialConfig
 from vae.errors import CheckpointError
@@ -38,21 +38,21 @@ from vae.training.pack import Pack
 # ---------------------------------------------------------------- as if it were alone
 
 
-def test_trials_of_a_trainer_equal_the_same_trials_alone_files_included(shared: Shared) -> None:
+def test_trials_of_a_trainer_equal_the_same_trials_alone_files_included(context: SweepContext) -> None:
     trials = varied(4)
-    for trial_id, results in train_together(Trainer(shared), trials).items():
-        assert_as_alone(shared, trial_id, trials[trial_id], results)
+    for trial_id, results in train_together(Trainer(context), trials).items():
+        assert_as_alone(context, trial_id, trials[trial_id], results)
 
 
-def test_more_trials_than_the_first_slots_change_nothing(shared: Shared) -> None:
+def test_more_trials_than_the_first_slots_change_nothing(context: SweepContext) -> None:
     """The pack doubles its slots, twice, while others train."""
-    trials, trainer = varied(2 * FIRST_SLOTS + 3), Trainer(shared)
+    trials, trainer = varied(2 * FIRST_SLOTS + 3), Trainer(context)
     for trial_id, results in train_together(trainer, trials).items():
-        assert_as_alone(shared, trial_id, trials[trial_id], results)
+        assert_as_alone(context, trial_id, trials[trial_id], results)
 
 
-def test_a_pack_grows_between_the_epochs_of_its_trials(shared: Shared) -> None:
-    trainer, trials = Trainer(shared), varied(FIRST_SLOTS + 1)
+def test_a_pack_grows_between_the_epochs_of_its_trials(context: SweepContext) -> None:
+    trainer, trials = Trainer(context), varied(FIRST_SLOTS + 1)
     *first, last = trials
     for trial_id in first:
         trainer.join(trial_id, trials[trial_id].model_dump(), 0)
@@ -62,10 +62,10 @@ def test_a_pack_grows_between_the_epochs_of_its_trials(shared: Shared) -> None:
         results[trial_id] += [trainer.result(trial_id) for _ in range(EPOCHS - 1)]
         trainer.leave(trial_id, keep=False)
     for trial_id, told in results.items():
-        assert_as_alone(shared, trial_id, trials[trial_id], told)
+        assert_as_alone(context, trial_id, trials[trial_id], told)
 
 
-def test_trials_of_several_shape_classes_train_at_the_same_time(shared: Shared) -> None:
+def test_trials_of_several_shape_classes_train_at_the_same_time(context: SweepContext) -> None:
     kinds: list[dict[str, Any]] = [
         {},
         {"activation": "softplus", "hidden_units": 70},
@@ -77,25 +77,27 @@ def test_trials_of_several_shape_classes_train_at_the_same_time(shared: Shared) 
     ]
     trials = {f"{i:04d}": config(i, **kinds[i % 7]) for i in range(14)}
     assert len({ShapeClass.of(one) for one in trials.values()}) == 7
-    told = train_together(Trainer(shared), trials)
+    told = train_together(Trainer(context), trials)
     for trial_id, results in told.items():
-        assert_same_history(metrics_in(results), alone(shared, trials[trial_id]).history)
+        assert_same_history(metrics_in(results), alone(context, trials[trial_id]).history)
 
 
-def test_a_slot_serves_one_trial_after_another(shared: Shared) -> None:
-    trainer = Trainer(shared)
+def test_a_slot_serves_one_trial_after_another(context: SweepContext) -> None:
+    trainer = Trainer(context)
     for trial_id, one in varied(3 * FIRST_SLOTS).items():
-        assert_as_alone(shared, trial_id, one, results_of(trainer, trial_id, one))
+        assert_as_alone(context, trial_id, one, results_of(trainer, trial_id, one))
 
 
-def test_a_diverging_neighbour_ends_and_no_other_trial_notices(shared: Shared, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_diverging_neighbour_ends_and_no_other_trial_notices(
+    context: SweepContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(TrialState, "initial", spoilt_if(lambda one: one.seed == 2, TrialState.initial))
     trials = varied(3)
-    told = train_together(Trainer(shared), trials)
+    told = train_together(Trainer(context), trials)
     assert not metrics_in(told["0002"])[-1].is_finite
     assert told["0002"][-1]["preview"] is None
     for trial_id in ("0000", "0001"):
-        assert_as_alone(shared, trial_id, trials[trial_id], told[trial_id])
+        assert_as_alone(context, trial_id, trials[trial_id], told[trial_id])
 
 
 def spoilt_if(is_spoilt: Callable[[TrialConfig], bool], initial: Callable[..., TrialState]) -> Any:
@@ -114,9 +116,9 @@ def spoilt_if(is_spoilt: Callable[[TrialConfig], bool], initial: Callable[..., T
 
 
 def test_waiting_requests_are_gathered_into_one_batched_epoch(
-    shared: Shared, calls: list[list[int]], patient: None
+    context: SweepContext, calls: list[list[int]], patient: None
 ) -> None:
-    trainer, trials = Trainer(shared), varied(4)
+    trainer, trials = Trainer(context), varied(4)
     for trial_id, one in trials.items():
         trainer.join(trial_id, one.model_dump(), 0)
     for _ in range(EPOCHS):
@@ -125,18 +127,20 @@ def test_waiting_requests_are_gathered_into_one_batched_epoch(
     assert calls == [[0, 1, 2, 3]] * EPOCHS
 
 
-def test_a_trial_that_does_not_ask_holds_nobody_up(shared: Shared, calls: list[list[int]]) -> None:
-    trainer = Trainer(shared)
+def test_a_trial_that_does_not_ask_holds_nobody_up(context: SweepContext, calls: list[list[int]]) -> None:
+    trainer = Trainer(context)
     trainer.join("idle", config(1).model_dump(), 0)
     results = results_of(trainer, "0000", config())
     assert calls == [[1]] * EPOCHS
-    assert_as_alone(shared, "0000", config(), results)
+    assert_as_alone(context, "0000", config(), results)
 
 
-def test_epochs_that_the_checkpoint_holds_are_told_without_training(shared: Shared, calls: list[list[int]]) -> None:
-    results_of(Trainer(shared), "0000", config())
+def test_epochs_that_the_checkpoint_holds_are_told_without_training(
+    context: SweepContext, calls: list[list[int]]
+) -> None:
+    results_of(Trainer(context), "0000", config())
     calls.clear()
-    results = results_of(Trainer(shared), "0000", config(), n_known=1)
+    results = results_of(Trainer(context), "0000", config(), n_known=1)
     assert [result["epoch"] for result in results] == [2, 3, 4]
     assert calls == []
 
@@ -145,8 +149,8 @@ def test_epochs_that_the_checkpoint_holds_are_told_without_training(shared: Shar
 
 
 @pytest.mark.parametrize("call", ["result", "after leaving"])
-def test_the_result_of_a_trial_that_has_not_joined_is_a_key_error(shared: Shared, call: str) -> None:
-    trainer = Trainer(shared)
+def test_the_result_of_a_trial_that_has_not_joined_is_a_key_error(context: SweepContext, call: str) -> None:
+    trainer = Trainer(context)
     if call == "after leaving":
         trainer.join("0007", config().model_dump(), 0)
         trainer.leave("0007", keep=False)
@@ -154,16 +158,16 @@ def test_the_result_of_a_trial_that_has_not_joined_is_a_key_error(shared: Shared
         trainer.result("0007")
 
 
-def test_leaving_without_having_joined_does_nothing(shared: Shared) -> None:
-    Trainer(shared).leave("0007", keep=True)
-    assert not shared.storage.folder.exists()
+def test_leaving_without_having_joined_does_nothing(context: SweepContext) -> None:
+    Trainer(context).leave("0007", keep=True)
+    assert not context.storage.folder.exists()
 
 
 def test_a_trial_that_leaves_while_it_waits_is_let_go_and_the_others_go_on(
-    shared: Shared, calls: list[list[int]], patient: None
+    context: SweepContext, calls: list[list[int]], patient: None
 ) -> None:
     """The trainer waits for the neighbour, which never asks, for longer than this test may take."""
-    trainer = Trainer(shared)
+    trainer = Trainer(context)
     trainer.join("0000", config().model_dump(), 0)
     trainer.join("idle", config(1).model_dump(), 0)
     waiting = in_a_thread(trainer.result, "0000")
@@ -173,13 +177,13 @@ def test_a_trial_that_leaves_while_it_waits_is_let_go_and_the_others_go_on(
         waiting.result(SECONDS)
     assert in_a_thread(trainer.result, "idle").result(SECONDS)["epoch"] == 1
     assert calls == [[1]]
-    assert shared.storage.trial_files("0000").read(CHECKPOINT_FILE) is None
+    assert context.storage.trial_files("0000").read(CHECKPOINT_FILE) is None
 
 
 def test_no_epoch_is_trained_for_a_request_that_was_taken_back(
-    shared: Shared, calls: list[list[int]], patient: None
+    context: SweepContext, calls: list[list[int]], patient: None
 ) -> None:
-    trainer = Trainer(shared)
+    trainer = Trainer(context)
     trainer.join("0000", config().model_dump(), 0)
     trainer.join("idle", config(1).model_dump(), 0)
     waiting = in_a_thread(trainer.result, "0000")
@@ -199,10 +203,10 @@ def test_no_epoch_is_trained_for_a_request_that_was_taken_back(
 
 
 def test_a_trial_that_leaves_between_its_request_and_the_epoch_moves_no_other(
-    shared: Shared, calls: list[list[int]], monkeypatch: pytest.MonkeyPatch
+    context: SweepContext, calls: list[list[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Somebody else's joining holds the device while the request waits, its trial leaves and its slot is taken."""
-    trainer, holds, go_on = Trainer(shared), threading.Event(), threading.Event()
+    trainer, holds, go_on = Trainer(context), threading.Event(), threading.Event()
     join = Pack.join
     trainer.join("0000", config().model_dump(), 0)
 
@@ -222,28 +226,28 @@ def test_a_trial_that_leaves_between_its_request_and_the_epoch_moves_no_other(
     go_on.set()
     for each in (joining, leaving, waiting):
         each.result(SECONDS)
-    assert_as_alone(shared, "0002", config(2), next_one.result(SECONDS))
-    assert_as_alone(shared, "0001", config(1), [trainer.result("0001") for _ in range(EPOCHS)])
+    assert_as_alone(context, "0002", config(2), next_one.result(SECONDS))
+    assert_as_alone(context, "0001", config(1), [trainer.result("0001") for _ in range(EPOCHS)])
 
 
 def test_a_trial_that_joins_again_without_having_left_takes_no_second_slot_and_goes_on_from_its_checkpoint(
-    shared: Shared, calls: list[list[int]], monkeypatch: pytest.MonkeyPatch
+    context: SweepContext, calls: list[list[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(training_module, "CHECKPOINT_SECONDS", -1.0)  # a checkpoint at every epoch
-    trainer, one = Trainer(shared), config()
+    trainer, one = Trainer(context), config()
     trainer.join("0000", one.model_dump(), 0)
     results = [trainer.result("0000") for _ in range(2)]
     trainer.join("0000", one.model_dump(), 2)  # the worker was killed; the driver has two epochs
     results += [trainer.result("0000") for _ in range(2)]
     assert calls == [[0]] * EPOCHS
-    assert_as_alone(shared, "0000", one, results)
+    assert_as_alone(context, "0000", one, results)
 
 
 def test_two_workers_that_join_one_trial_at_once_leave_it_one_slot(
-    shared: Shared, calls: list[list[int]], monkeypatch: pytest.MonkeyPatch
+    context: SweepContext, calls: list[list[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first was killed while the trainer was busy with its joining."""
-    trainer, joined, free = Trainer(shared), [], threading.Event()
+    trainer, joined, free = Trainer(context), [], threading.Event()
     join = Pack.join
 
     def slow_join(pack: Pack, one: TrialConfig, state: Any = None) -> int:
@@ -260,34 +264,36 @@ def test_two_workers_that_join_one_trial_at_once_leave_it_one_slot(
     assert joined == [0, 0]
 
 
-def test_a_trial_kept_goes_on_exactly_in_a_new_trainer(shared: Shared) -> None:
-    first, trials = Trainer(shared), varied(3)
+def test_a_trial_kept_goes_on_exactly_in_a_new_trainer(context: SweepContext) -> None:
+    first, trials = Trainer(context), varied(3)
     for trial_id, one in trials.items():
         first.join(trial_id, one.model_dump(), 0)
     results = {trial_id: [first.result(trial_id) for _ in range(2)] for trial_id in trials}
     for trial_id in trials:
         first.leave(trial_id, keep=True)
-    second = Trainer(shared)
+    second = Trainer(context)
     for trial_id in reversed(trials):  # other slots than before
         second.join(trial_id, trials[trial_id].model_dump(), 2)
     for trial_id, one in trials.items():
         results[trial_id] += [second.result(trial_id) for _ in range(EPOCHS - 2)]
         second.leave(trial_id, keep=False)
-        assert_as_alone(shared, trial_id, one, results[trial_id])
+        assert_as_alone(context, trial_id, one, results[trial_id])
 
 
-def test_a_trial_that_is_not_kept_leaves_no_checkpoint(shared: Shared) -> None:
-    trainer = Trainer(shared)
+def test_a_trial_that_is_not_kept_leaves_no_checkpoint(context: SweepContext) -> None:
+    trainer = Trainer(context)
     trainer.join("0000", config().model_dump(), 0)
     trainer.result("0000")
     trainer.leave("0000", keep=False)
-    files = shared.storage.trial_files("0000")
+    files = context.storage.trial_files("0000")
     assert files.read(MODEL_FILE) is not None
     assert files.read(CHECKPOINT_FILE) is None
 
 
-def test_a_checkpoint_of_another_config_is_refused_and_takes_no_slot(shared: Shared, calls: list[list[int]]) -> None:
-    trainer = Trainer(shared)
+def test_a_checkpoint_of_another_config_is_refused_and_takes_no_slot(
+    context: SweepContext, calls: list[list[int]]
+) -> None:
+    trainer = Trainer(context)
     results_of(trainer, "0000", config())
     calls.clear()
     with pytest.raises(CheckpointError, match="of config"):

@@ -22,7 +22,7 @@ from tests.material.trainers import (
 )
 from tuning.store.place import SweepStorage
 from tuning.workers import trainer as trainer_module
-from tuning.workers.context import Shared
+from tuning.workers.sweep_context import SweepContext
 from tuning.workers.trainer import Trainer
 from vae.config import TrialConfig
 from vae.model.metrics import EpochMetrics
@@ -54,11 +54,11 @@ def live_and_die(trainer: Trainer, trial_id: str, one: TrialConfig, seed: int) -
 
 @pytest.mark.parametrize("seed", range(3))
 def test_sixteen_workers_that_come_go_and_die_as_they_like_change_no_number(
-    shared: Shared, seed: int, monkeypatch: pytest.MonkeyPatch
+    context: SweepContext, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(training_module, "CHECKPOINT_SECONDS", 0.01)
     monkeypatch.setattr(trainer_module, "GATHER_SECONDS", 0.002)
-    trainer, widths = Trainer(shared), (5, 70)
+    trainer, widths = Trainer(context), (5, 70)
     trials = {f"{i:04d}": config(i, hidden_units=widths[i % 2], epochs=6) for i in range(16)}
     ends = {
         trial_id: in_a_thread(live_and_die, trainer, trial_id, one, 100 * seed + one.seed)
@@ -66,7 +66,7 @@ def test_sixteen_workers_that_come_go_and_die_as_they_like_change_no_number(
     }
     histories = {trial_id: end.result(SECONDS) for trial_id, end in ends.items()}
     for trial_id, history in histories.items():
-        assert_same_history(history, alone(shared, trials[trial_id]).history)
+        assert_same_history(history, alone(context, trials[trial_id]).history)
 
 
 @settings(max_examples=25)
@@ -77,11 +77,13 @@ def test_any_order_of_asking_leaving_and_joining_again_gives_each_trial_its_own_
     images: dict[str, np.ndarray], tmp_path_factory: pytest.TempPathFactory, orders: list[tuple[int, str]]
 ) -> None:
     folder = SweepStorage(tmp_path_factory.mktemp("orders"))
-    shared = Shared(**images, dataset="digits", image_shape=(SIDE, SIDE), storage=folder, n_threads=1, device="cpu")
+    context = SweepContext(
+        **images, dataset="digits", image_shape=(SIDE, SIDE), storage=folder, n_threads=1, device="cpu"
+    )
     trials, told = list(varied(6, epochs=100).values()), {i: list[EpochMetrics]() for i in range(6)}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(trainer_module, "GATHER_SECONDS", 0.0)
-        trainer, joined = Trainer(shared), set[int]()
+        trainer, joined = Trainer(context), set[int]()
         for i, order in orders:
             if i not in joined or order == "rejoin":
                 trainer.join(str(i), trials[i].model_dump(), len(told[i]))
@@ -94,5 +96,5 @@ def test_any_order_of_asking_leaving_and_joining_again_gives_each_trial_its_own_
                 trainer.leave(str(i), keep=True)
                 joined.remove(i)
     for i, history in told.items():
-        plain = Training(Pack(*shared.tensors()), trials[i], "digits", (SIDE, SIDE), InMemory())
+        plain = Training(Pack(*context.tensors()), trials[i], "digits", (SIDE, SIDE), InMemory())
         assert_same_history(history, [plain.next_epoch() for _ in history])

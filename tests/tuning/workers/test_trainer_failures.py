@@ -25,7 +25,7 @@ from tests.material.trainers import (
     varied,
 )
 from tuning.store.place import SweepStorage
-from tuning.workers.context import Shared
+from tuning.workers.sweep_context import SweepContext
 from tuning.workers.trainer import FIRST_SLOTS, Trainer, WriteBehind
 from vae.config import TrialConfig
 from vae.files import Files, LocalFiles
@@ -35,10 +35,10 @@ from vae.training.pack import Pack
 
 
 def test_an_exception_inside_an_epoch_reaches_every_trial_that_waits_and_the_trainer_goes_on_serving(
-    shared: Shared, patient: None, monkeypatch: pytest.MonkeyPatch
+    context: SweepContext, patient: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A step that breaks off after its gradients are there must leave none of them to the next epoch."""
-    trainer, trials, broken = Trainer(shared), varied(3), []
+    trainer, trials, broken = Trainer(context), varied(3), []
     place = Pack.join
 
     def join(pack: Pack, one: TrialConfig, state: Any = None) -> int:
@@ -66,15 +66,15 @@ def test_an_exception_inside_an_epoch_reaches_every_trial_that_waits_and_the_tra
             answer.result(SECONDS)
     for trial_id in (*trials, "idle"):
         trainer.leave(trial_id, keep=True)
-        assert shared.storage.trial_files(trial_id).read(CHECKPOINT_FILE) is None  # of no epoch
+        assert context.storage.trial_files(trial_id).read(CHECKPOINT_FILE) is None  # of no epoch
     for trial_id, results in train_together(trainer, trials).items():
-        assert_as_alone(shared, trial_id, trials[trial_id], results)
+        assert_as_alone(context, trial_id, trials[trial_id], results)
 
 
 def test_a_pack_that_cannot_grow_refuses_the_trial_that_joins_and_keeps_the_others_as_they_are(
-    shared: Shared, monkeypatch: pytest.MonkeyPatch
+    context: SweepContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trainer, trials = Trainer(shared), varied(FIRST_SLOTS)
+    trainer, trials = Trainer(context), varied(FIRST_SLOTS)
     for trial_id, one in trials.items():
         trainer.join(trial_id, one.model_dump(), 0)
     results = {trial_id: [trainer.result(trial_id)] for trial_id in trials}
@@ -88,8 +88,8 @@ def test_a_pack_that_cannot_grow_refuses_the_trial_that_joins_and_keeps_the_othe
             trainer.join("late", config(9).model_dump(), 0)
     for trial_id, one in trials.items():
         results[trial_id] += [trainer.result(trial_id) for _ in range(EPOCHS - 1)]
-        assert_as_alone(shared, trial_id, one, results[trial_id])
-    assert_as_alone(shared, "late", config(9), results_of(trainer, "late", config(9)))
+        assert_as_alone(context, trial_id, one, results[trial_id])
+    assert_as_alone(context, "late", config(9), results_of(trainer, "late", config(9)))
 
 
 class Disk(SweepStorage):
@@ -116,27 +116,29 @@ class _FilesOf:
         self._files.write(name, content)
 
 
-def full_disk(shared: Shared, *full: str) -> tuple[Shared, type[Disk]]:
+def full_disk(context: SweepContext, *full: str) -> tuple[SweepContext, type[Disk]]:
     kind = type("FullDisk", (Disk,), {"full": frozenset(full)})
-    return replace(shared, storage=kind(shared.storage.folder)), kind
+    return replace(context, storage=kind(context.storage.folder)), kind
 
 
 @pytest.mark.parametrize("name", [MODEL_FILE, CHECKPOINT_FILE])
-def test_a_write_that_fails_reaches_its_trial_and_no_other(shared: Shared, name: str) -> None:
-    failing, disk = full_disk(shared, f"0001/{name}")
+def test_a_write_that_fails_reaches_its_trial_and_no_other(context: SweepContext, name: str) -> None:
+    failing, disk = full_disk(context, f"0001/{name}")
     trainer, trials = Trainer(failing), varied(3)
     ends = {trial_id: in_a_thread(results_of, trainer, trial_id, one) for trial_id, one in trials.items()}
     with pytest.raises(OSError, match="No space left on device"):
         ends["0001"].result(SECONDS)
     for trial_id in ("0000", "0002"):
-        assert_as_alone(shared, trial_id, trials[trial_id], ends[trial_id].result(SECONDS))
+        assert_as_alone(context, trial_id, trials[trial_id], ends[trial_id].result(SECONDS))
     quietly(trainer.leave, "0001", True)
     disk.full = frozenset()
-    assert_as_alone(shared, "0001", trials["0001"], results_of(trainer, "0001", trials["0001"]))
+    assert_as_alone(context, "0001", trials["0001"], results_of(trainer, "0001", trials["0001"]))
 
 
-def test_a_write_that_fails_as_a_trial_leaves_gives_its_slot_back(shared: Shared, calls: list[list[int]]) -> None:
-    failing, disk = full_disk(shared, f"0000/{CHECKPOINT_FILE}")
+def test_a_write_that_fails_as_a_trial_leaves_gives_its_slot_back(
+    context: SweepContext, calls: list[list[int]]
+) -> None:
+    failing, disk = full_disk(context, f"0000/{CHECKPOINT_FILE}")
     trainer = Trainer(failing)
     trainer.join("0000", config().model_dump(), 0)
     trainer.result("0000")
@@ -201,12 +203,12 @@ def test_what_is_read_is_what_was_written_last() -> None:
             assert files.read("a") == b"%d" % i
 
 
-def test_the_files_of_a_trial_that_is_done_are_on_disk_with_its_last_result(shared: Shared) -> None:
+def test_the_files_of_a_trial_that_is_done_are_on_disk_with_its_last_result(context: SweepContext) -> None:
     slow = type("SlowDisk", (Disk,), {"delay": 0.1})
-    trainer = Trainer(replace(shared, storage=slow(shared.storage.folder)))
+    trainer = Trainer(replace(context, storage=slow(context.storage.folder)))
     trainer.join("0000", config().model_dump(), 0)
     for _ in range(EPOCHS):
         result = trainer.result("0000")
     assert result["done"]
-    content = LocalFiles(shared.storage.folder / "trials" / "0000").read(CHECKPOINT_FILE)
+    content = LocalFiles(context.storage.folder / "trials" / "0000").read(CHECKPOINT_FILE)
     assert unpack_checkpoint(content or b"", "")[0].epoch == EPOCHS

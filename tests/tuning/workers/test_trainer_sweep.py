@@ -19,7 +19,7 @@ from tuning.search.early_stopping import make_scheduler
 from tuning.search.study import Study
 from tuning.space.model import SearchSpace
 from tuning.store.place import SweepStorage
-from tuning.workers.context import Shared
+from tuning.workers.sweep_context import SweepContext
 from tuning.workers.trainer import Trainer
 from vae.config import TrialConfig
 from vae.training.pack import Pack
@@ -36,14 +36,14 @@ SCHEDULERS: dict[str, dict[str, Any]] = {
 class Alone:
     """A device for one trial at a time in each worker, with a trainer's calls."""
 
-    def __init__(self, shared: Shared) -> None:
-        self._shared = shared
+    def __init__(self, context: SweepContext) -> None:
+        self._shared = context
         self._trainings: dict[str, Training] = {}
 
     def join(self, trial_id: str, one: dict[str, Any], n_known: int) -> None:
-        shared, pack = self._shared, Pack(*self._shared.tensors())
+        context, pack = self._shared, Pack(*self._shared.tensors())
         self._trainings[trial_id] = Training(
-            pack, TrialConfig(**one), shared.dataset, shared.image_shape, shared.storage.trial_files(trial_id)
+            pack, TrialConfig(**one), context.dataset, context.image_shape, context.storage.trial_files(trial_id)
         )
 
     def result(self, trial_id: str) -> Result:
@@ -125,11 +125,11 @@ def test_a_sweep_in_packs_has_the_trials_the_stops_and_the_ranking_of_one_withou
     sweeps, n_calls = [], []
     for way, device in (("alone", Alone), ("packed", Trainer)):
         storage = SweepStorage(tmp_path / f"files_{way}")
-        shared = Shared(
+        context = SweepContext(
             **images, dataset="digits", image_shape=(SIDE, SIDE), storage=storage, n_threads=1, device="cpu"
         )
         calls.clear()
-        sweeps.append(sweep_in_order(space, tmp_path / way, device(shared)))
+        sweeps.append(sweep_in_order(space, tmp_path / way, device(context)))
         n_calls.append(len(calls))
     ours, theirs = sweeps[1], sweeps[0]
     assert [(r.trial_id, r.state, len(r.history)) for r in ours] == [

@@ -1,4 +1,4 @@
-"""tuning/seat.py: the driver is told every epoch once and in order, wherever it and the checkpoint stand."""
+"""The driver is told every epoch once and in order, wherever it and the checkpoint stand."""
 
 import math
 from dataclasses import dataclass, field, replace
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tuning.workers.tune_results import Seat
+from tuning.workers.tune_results import TuneResults
 from vae.model.metrics import EpochMetrics, Terms
 
 ALL = None
@@ -19,7 +19,7 @@ def metrics(epoch: int, val_elbo: float = -100.0) -> EpochMetrics:
 
 @dataclass
 class FakeTraining:
-    """As much of a Training as a seat looks at: `at` epochs come from a checkpoint; it may diverge in one."""
+    """As much of a Training as TuneResults looks at: `at` epochs come from a checkpoint; it may diverge in one."""
 
     epochs: int
     at: int
@@ -54,12 +54,12 @@ class FakeTraining:
 def told(
     training: FakeTraining, n_known: int, preview_epochs: frozenset[int] | None = ALL, metric: str = "val_elbo"
 ) -> list[dict[str, object]]:
-    """All results until the trial is done; each is followed by training just where the seat wants it."""
-    seat, results = Seat(training, n_known, preview_epochs, metric), []  # type: ignore[arg-type]
+    """All results until the trial is done; an epoch is trained before each that wants one."""
+    ours, results = TuneResults(training, n_known, preview_epochs, metric), []  # type: ignore[arg-type]
     while not results or not results[-1]["done"]:
-        if seat.wants_epoch:
+        if ours.wants_epoch:
             training.train()
-        results.append(seat.result())
+        results.append(ours.next())
         assert len(results) <= training.epochs + 1, "it never ends"
     return results
 
@@ -110,7 +110,7 @@ def test_a_result_has_the_metrics_of_its_own_epoch() -> None:
 @pytest.mark.parametrize(("epochs", "saved"), [(3, [2]), (2, [])])
 def test_a_trial_that_is_not_done_is_saved_to_go_on_from(epochs: int, saved: list[int]) -> None:
     training = FakeTraining(epochs, at=2)
-    Seat(training, 0, ALL, "val_elbo").save()  # type: ignore[arg-type]
+    TuneResults(training, 0, ALL, "val_elbo").save()  # type: ignore[arg-type]
     assert training.saved == saved
 
 

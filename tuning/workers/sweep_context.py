@@ -1,4 +1,4 @@
-"""Shared: what all trials of a sweep have in common, as their workers are given it."""
+"""SweepContext: what the workers know of the sweep, the same for every trial."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,9 +9,9 @@ from tuning.store.place import SweepStorage
 
 
 @dataclass(frozen=True)
-class Shared:
+class SweepContext:
     """train, validation: uint8 [N, D], read in place from Ray's object store. preview_epochs: epochs whose
-    results come with images, None: all. n_slots: trials that train together on a device, 0: each alone.
+    results come with images; None: all. n_slots: trials that train together on a device; 0: each alone.
     metric: SearchSpace.metric."""
 
     train: np.ndarray
@@ -26,10 +26,10 @@ class Shared:
     metric: str = "val_elbo"
 
     def tensors(self) -> tuple[Any, Any]:
-        """The images as tensors over Ray's shared memory; torch warns that it is read-only, and nothing writes it."""
+        """The images as tensors over Ray's shared memory. torch warns that it is read-only; nothing writes to it."""
         import warnings
 
-        import torch  # the driver and the trials of a trainer import this module and need no torch
+        import torch  # the driver and the workers of packed trials import this module and do without torch
 
         with warnings.catch_warnings(action="ignore"):
             return torch.from_numpy(self.train), torch.from_numpy(self.validation)

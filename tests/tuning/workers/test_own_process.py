@@ -1,0 +1,46 @@
+"""A trial in its worker's own process: from its config to its files, and on from them."""
+
+import pytest
+
+from tests.material.trainers import EPOCHS, alone, assert_as_alone, assert_same_history, config, metrics_in
+from tuning.workers.own_process import OwnProcess
+from tuning.workers.sweep_context import SweepContext
+from vae.errors import CheckpointError
+from vae.storage.checkpoint import CHECKPOINT_FILE, unpack_checkpoint
+
+
+def test_one_trial_after_another_has_the_numbers_and_the_files_of_a_trial_alone(context: SweepContext) -> None:
+    device = OwnProcess(context)
+    for number in range(2):
+        device.join(f"000{number}", config(number).model_dump(), 0)
+        results = [device.result() for _ in range(EPOCHS)]
+        device.leave(keep=False)
+        assert_as_alone(context, f"000{number}", config(number), results)
+
+
+def test_a_trial_that_is_kept_goes_on_from_its_last_epoch(context: SweepContext) -> None:
+    first = OwnProcess(context)
+    first.join("0000", config().model_dump(), 0)
+    results = [first.result(), first.result()]
+    first.leave(keep=True)
+    content = context.storage.trial_files("0000").read(CHECKPOINT_FILE)
+    assert unpack_checkpoint(content or b"", "")[0].epoch == 2
+    second = OwnProcess(context)
+    second.join("0000", config().model_dump(), 2)
+    results += [second.result() for _ in range(EPOCHS - 2)]
+    assert_same_history(metrics_in(results), alone(context, config()).history)
+
+
+def test_a_worker_that_ends_after_its_trial_was_let_go_writes_no_checkpoint_of_it(context: SweepContext) -> None:
+    """The next trial is refused: its files are of another config."""
+    device = OwnProcess(context)
+    device.join("0001", config(1).model_dump(), 0)
+    device.result()
+    device.leave(keep=True)
+    device.join("0000", config().model_dump(), 0)
+    device.result()
+    device.leave(keep=False)
+    with pytest.raises(CheckpointError, match="this trial's is"):
+        device.join("0001", config(2).model_dump(), 0)
+    device.leave(keep=True)
+    assert context.storage.trial_files("0000").read(CHECKPOINT_FILE) is None

@@ -1,0 +1,40 @@
+"""OwnProcess: a trial trains alone, in the process of its worker. On CPUs that is fastest, a process to a core."""
+
+from typing import Any
+
+import torch
+
+from tuning.workers.sweep_context import SweepContext
+from tuning.workers.tune_results import TuneResults
+from vae.backend.products import prefer_fast_products
+from vae.config import TrialConfig
+from vae.training.pack import Pack
+from vae.training.trial import Training
+
+
+class OwnProcess:
+    """A Device (tuning.workers.tune_worker) with one pack of one trial; each trial takes the place of the last."""
+
+    def __init__(self, context: SweepContext) -> None:
+        torch.set_num_threads(context.n_threads)
+        prefer_fast_products(context.device)
+        self._context = context
+        self._pack = Pack(*context.tensors(), device=context.device)
+        self._results: TuneResults | None = None
+
+    def join(self, trial_id: str, config: dict[str, Any], n_known: int) -> None:
+        context = self._context
+        files = context.storage.trial_files(trial_id)
+        training = Training(self._pack, TrialConfig(**config), context.dataset, context.image_shape, files)
+        self._results = TuneResults(training, n_known, context.preview_epochs, context.metric)
+
+    def result(self) -> dict[str, Any]:
+        assert self._results is not None, "no trial has joined"
+        if self._results.wants_epoch:
+            self._results.training.next_epoch()
+        return self._results.next()
+
+    def leave(self, keep: bool) -> None:
+        if keep and self._results is not None:
+            self._results.save()
+        self._results = None

@@ -1,0 +1,78 @@
+"""The broker starts the trainers: one for each device, when the first trial of that device asks for it.
+
+Ray ends an actor with the trial that created it. So the driver creates the broker, and the broker creates the
+trainers. Trials are given names, not handles. A trainer takes no GPU of Ray's, as the trials that it serves hold
+the shares of it. Ray restarts a trainer that crashed, without its trials; Tune then retries those.
+"""
+
+from typing import Any
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from tuning.workers.sweep_context import SweepContext
+
+CALLS = 16  # at once, of trials that leave while others wait for their epoch; there is one more for each slot
+
+
+def start_broker(name: str, context: SweepContext) -> Any:
+    """Create the broker. It lives as long as the handle that this returns."""
+    return ray.remote(Broker).options(name=name, num_cpus=0).remote(name, [ray.put(context)], context.n_slots)
+
+
+class Broker:
+    """Creates one trainer for each device. It answers one call at a time, so it cannot create two."""
+
+    def __init__(self, name: str, context: list[Any], n_slots: int) -> None:
+        """context: a reference to it, in a list because Ray resolves a bare one. The broker keeps the reference, for
+        Ray to give the context again to a trainer that restarts."""
+        self._name = name
+        self._context = context[0]
+        self._n_slots = n_slots
+        self._trainers: dict[str, Any] = {}
+
+    def trainer(self, node_id: str, gpu: str | None) -> str:
+        """The name of the trainer of a device: a GPU of the node, or (None) the node's CPUs."""
+        name = f"{self._name}-{node_id}-{gpu or 'cpu'}"
+        if name not in self._trainers:
+            environment = {"env_vars": {"CUDA_VISIBLE_DEVICES": gpu}} if gpu is not None else {}
+            self._trainers[name] = (
+                ray.remote(TrainerProcess)
+                .options(
+                    name=name,
+                    num_cpus=0,
+                    num_gpus=0,
+                    max_concurrency=self._n_slots + CALLS,
+                    max_restarts=-1,
+                    runtime_env=environment,
+                    scheduling_strategy=NodeAffinitySchedulingStrategy(node_id, soft=False),
+                )
+                .remote(self._context)
+            )
+        return name
+
+
+class TrainerProcess:
+    """A Trainer in a process of its own, as an actor.
+
+    Whoever looks an actor up by its name loads its class. This class loads without torch, which Trainer needs.
+    """
+
+    def __init__(self, context: SweepContext) -> None:
+        from tuning.workers.trainer import Trainer  # brings torch, which only the trainer's own process needs
+
+        self._trainer = Trainer(context)
+
+    def join(self, trial_id: str, config: dict[str, Any], n_known: int) -> None:
+        self._trainer.join(trial_id, config, n_known)
+
+    def result(self, trial_id: str) -> dict[str, Any]:
+        return self._trainer.result(trial_id)
+
+    def leave(self, trial_id: str, keep: bool) -> None:
+        self._trainer.leave(trial_id, keep)
+
+
+def trainer_of(broker: str, node_id: str, gpu: str | None) -> Any:
+    """The actor that trains for this device; the broker starts it where there is none yet."""
+    return ray.get_actor(ray.get(ray.get_actor(broker).trainer.remote(node_id, gpu)))

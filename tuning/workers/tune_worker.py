@@ -1,0 +1,82 @@
+"""VaeTrial: a worker. Tune owns it: Tune starts and ends it, and hands it one trial after another."""
+
+from typing import Any, Protocol
+
+import ray
+from ray.tune import Trainable
+
+from tuning.workers.start_trainers import trainer_of
+from tuning.workers.sweep_context import SweepContext
+
+
+class Device(Protocol):
+    """Where a worker's trials train, one at a time."""
+
+    def join(self, trial_id: str, config: dict[str, Any], n_known: int) -> None:
+        """Take a trial on, from its checkpoint if it has one. config: of TrialConfig. n_known: epochs the driver has.
+
+        Raises CheckpointError."""
+
+    def result(self) -> dict[str, Any]:
+        """The trial's next result for Tune, see tuning.workers.tune_results.TuneResults.next."""
+
+    def leave(self, keep: bool) -> None:
+        """Let the trial go, if there is one; `keep`: with a checkpoint, to go on from later."""
+
+
+class VaeTrial(Trainable):  # type: ignore[misc]
+    """Trains the trial in its config, which has the arguments of Device.join. A reused worker keeps its device."""
+
+    def setup(self, config: dict[str, Any], context: SweepContext, broker: str | None = None) -> None:
+        """broker: the name of the actor that starts the trainers, where trials train together."""
+        self._vae_device = _own_process(context) if broker is None else SharedTrainer(broker, context.device == "cuda")
+        self._vae_device.join(**config)
+
+    def step(self) -> dict[str, Any]:
+        return self._vae_device.result()
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Take on the next trial."""
+        self._vae_device.leave(keep=False)
+        self._vae_device.join(**new_config)
+        return True
+
+    def cleanup(self) -> None:
+        """Tune ends the worker; a trial that is interrupted goes on from here when the sweep is resumed."""
+        if hasattr(self, "_vae_device"):
+            self._vae_device.leave(keep=True)
+
+
+def _own_process(context: SweepContext) -> Device:
+    # It brings torch. The driver and the workers of packed trials import this module too, and wait for no torch.
+    from tuning.workers.own_process import OwnProcess
+
+    return OwnProcess(context)
+
+
+class SharedTrainer:
+    """The trial trains in a pack, in the trainer of the device that Ray placed this worker on.
+
+    Each call returns when the trainer has answered. The worker itself does without torch.
+    """
+
+    def __init__(self, broker: str, on_gpu: bool) -> None:
+        self._broker = broker
+        self._on_gpu = on_gpu
+        self._trial_id: str | None = None
+
+    def join(self, trial_id: str, config: dict[str, Any], n_known: int) -> None:
+        context = ray.get_runtime_context()
+        gpu = context.get_accelerator_ids()["GPU"][0] if self._on_gpu else None
+        self._trainer = trainer_of(self._broker, context.get_node_id(), gpu)
+        ray.get(self._trainer.join.remote(trial_id, config, n_known))
+        self._trial_id = trial_id
+
+    def result(self) -> dict[str, Any]:
+        answer: dict[str, Any] = ray.get(self._trainer.result.remote(self._trial_id))
+        return answer
+
+    def leave(self, keep: bool) -> None:
+        if self._trial_id is not None:
+            ray.get(self._trainer.leave.remote(self._trial_id, keep))
+            self._trial_id = None
