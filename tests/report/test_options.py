@@ -31,7 +31,6 @@ CONFIGS: dict[str, dict[str, Any]] = {
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory, digits: dict[str, Images]) -> dict[str, Path]:
     """A trained model of each of CONFIGS: to read only."""
-    torch.set_num_threads(1)  # this runs before the fixture that sets it for each test
     swept = trained(tmp_path_factory.mktemp("models"), digits, list(CONFIGS.values()), epochs=1)
     return {name: swept.folder / record.folder for name, record in zip(CONFIGS, swept.trials, strict=True)}
 
