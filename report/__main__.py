@@ -16,8 +16,7 @@ from vae.datasets.registry import spec
 from vae.errors import CheckpointError, UserError
 from vae.files import LocalFiles, cannot_write
 from vae.model.metrics import EpochMetrics
-from vae.storage.checkpoint import Description, load_model
-from vae.storage.model_images import images_of
+from vae.storage.checkpoint import Description, images_of, load_model
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

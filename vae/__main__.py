@@ -16,25 +16,29 @@ from torch import Tensor
 
 from vae.backend.products import prefer_fast_products
 from vae.cli.arguments import Options, parse
+from vae.cli.exit import FAULT, INTERRUPTED, exit_code
 from vae.config import TrialConfig
 from vae.datasets.registry import load, resolve, short_name, spec
 from vae.datasets.types import SplitName
 from vae.errors import CheckpointError, UserError
 from vae.files import LocalFiles
-from vae.model.metrics import EpochMetrics, best
+from vae.model.metrics import EpochMetrics
 from vae.training.pack import Pack
 from vae.training.trial import Training
 
 CONFIG_FILE = "config.json"
 METRICS_FILE = "metrics.jsonl"
-DIVERGED, FAULT, INTERRUPTED = 1, 2, 130  # exit codes
-SPEED_PERIOD = 3600.0  # seconds of the past that the time left is told from; an epoch may take minutes
+DIVERGED = 1  # exit code
+SPEED_PERIOD = 3600.0  # seconds: the time left follows from the speed of the last hour, as an epoch may take minutes
 
 ShowEpoch = Callable[[EpochMetrics], None]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit code: 0 trained, 1 diverged, 2 a fault of the user's, 130 stopped by Ctrl-C."""
+    """The exit code: 0 trained, 1 diverged, 2 a fault of the user's, 130 stopped by Ctrl-C.
+
+    Raises BrokenPipeError where nobody reads stdout any more.
+    """
     try:
         return _train(parse(arguments))
     except UserError as error:
@@ -68,7 +72,7 @@ def _splits(dataset: str, data_dir: Path) -> tuple[Tensor, Tensor]:
 
 
 def _open(out: Path, config: TrialConfig, dataset: str, image_shape: tuple[int, int], pack: Pack) -> Training:
-    """The training that the folder holds, or a new one. Writes only once nothing is left to refuse."""
+    """The training that the folder holds, or a new one. Writes only when nothing is left to refuse."""
     files = LocalFiles(out)
     described = {"config": config.model_dump(), "dataset": dataset, "image_shape": list(image_shape)}
     _refuse_another(out, described)
@@ -87,7 +91,11 @@ def _run(training: Training, out: Path, stop: "StopRequest") -> None:
             metrics = training.next_epoch()
             log.write(_json_line(metrics))
             log.flush()
-            show(metrics)
+            try:
+                show(metrics)
+            except BrokenPipeError:  # whoever read the lines has gone; the same command goes on from here
+                training.save()
+                raise
     training.save()
 
 
@@ -96,7 +104,7 @@ def _json_line(metrics: EpochMetrics) -> str:
 
 
 def default_out(dataset: str, config: TrialConfig) -> Path:
-    """models/mnist-latent2-epochs10: the latent size and whatever differs from the defaults, so names do not clash."""
+    """models/mnist-latent2-epochs10: the latent size and whatever differs from its default, so that names differ."""
     defaults = TrialConfig().model_dump(exclude={"latent_size"})
     values = {name: getattr(config, name) for name in defaults}
     changed = "".join(f"-{name}{value}" for name, value in values.items() if value != defaults[name])
@@ -119,7 +127,7 @@ def _refuse_another(out: Path, described: dict[str, Any]) -> None:
 
 
 def _differences(found: dict[str, Any], wanted: dict[str, Any]) -> str:
-    """Each value that is not the same: "latent_size 2, not 3". What an older version did not know is the default."""
+    """Each value that differs: "latent_size 2, not 3". What an older version did not know has its default."""
     defaults = TrialConfig().model_dump()
     before, now = ({"dataset": it["dataset"], **defaults, **it["config"]} for it in (found, wanted))
     return ", ".join(
@@ -131,15 +139,17 @@ def _differences(found: dict[str, Any], wanted: dict[str, Any]) -> str:
 
 @contextmanager
 def _files_of(flag: str, folder: Path) -> Iterator[None]:
-    """A fault of the file system (no right, no space, no such folder) is the user's to mend."""
+    """A fault of the file system (no right, no space, no such folder) is the user's to mend; a closed pipe is none."""
     try:
         yield
+    except BrokenPipeError:
+        raise
     except OSError as error:
         raise UserError(f"{flag} {folder}: cannot read or write there: {error.strerror or error}") from None
 
 
 class StopRequest:
-    """The first Ctrl-C lets the epoch end, so that the checkpoint is a whole epoch's; the second stops at once."""
+    """The first Ctrl-C lets the epoch end, so that the checkpoint holds a whole epoch; the second stops at once."""
 
     def __init__(self) -> None:
         self.requested = False
@@ -169,7 +179,7 @@ def _say_where_it_starts(training: Training, out: Path) -> None:
 
 @contextmanager
 def _view(training: Training) -> Iterator[ShowEpoch]:
-    """What shows an epoch that has ended: a bar with the time left, or a line where there is no terminal."""
+    """Yields what shows an epoch that has ended: a bar with the time left, or lines where there is no terminal."""
     if not sys.stdout.isatty():
         yield lambda metrics: print(_line(training, metrics), flush=True)
         return
@@ -186,7 +196,7 @@ def _line(training: Training, metrics: EpochMetrics) -> str:
 
 
 def _numbers(metrics: EpochMetrics) -> str:
-    """The numbers that the trial has: the ELBO and its parts, or the distortion; of corrupted input, the same one."""
+    """The ELBO and its parts, or the distortion where there is no ELBO; then the same number from corrupted input."""
     if metrics.val_elbo is None:
         clean, noisy = f"distortion {metrics.val_distortion:.2f}", metrics.val_noisy_distortion
     else:
@@ -196,10 +206,9 @@ def _numbers(metrics: EpochMetrics) -> str:
 
 
 def _tell_the_end(training: Training, out: Path) -> int:
-    keep = training.config.keep
-    reached = best(training.history, keep)
+    reached = training.best
     if reached:
-        which = "Best" if keep == "best" else "Kept"
+        which = "Best" if training.config.keep == "best" else "Kept"
         print(f"{which} epoch {reached.epoch} of {training.n_epochs}: {_numbers(reached)}, nats per image.")
         print(f"Figures: python -m report {shlex.quote(str(out))}")
     if training.history and not training.history[-1].is_finite:
@@ -215,4 +224,4 @@ def _tell_the_end(training: Training, out: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_code(main))

@@ -11,7 +11,7 @@ import torch
 
 from report.models.checkpoints import Checkpoint
 from tuning.records import TrialRecord
-from vae.cli.command_line import all_cores
+from vae.cli.arguments import all_cores
 from vae.cli.progress import Lines
 from vae.datasets.registry import load, spec
 from vae.datasets.types import Images

@@ -275,7 +275,7 @@ def test_a_last_line_that_was_being_written_is_left_out(tmp_path: Path) -> None:
 def test_a_model_of_an_unknown_dataset_is_refused_with_the_known_ones(
     copied: SweepRecord, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("vae.storage.model_images.DATASETS", {"faces": None})
+    monkeypatch.setattr("vae.storage.checkpoint.DATASETS", {"faces": None})
     assert _main(copied.folder / "best/1") == 2
     assert "'digits'; this version knows faces" in capsys.readouterr().err
 
@@ -298,7 +298,7 @@ def test_a_model_of_a_folder_whose_images_have_another_shape_since_is_refused(
     write_images(side=5)
     capsys.readouterr()
     assert _main(out) == 2
-    said = f"error: {out}: of images of 3 x 4 pixels; those of {tmp_path / 'mine'} have 5 x 4\n"
+    said = f"error: {out}: the model expects 3 x 4 images; the dataset {tmp_path / 'mine'} has 5 x 4\n"
     assert capsys.readouterr().err == said
 
 

@@ -1,19 +1,23 @@
-"""The command line of `python -m vae`: a flag for every hyperparameter, generated from TrialConfig."""
+"""The command line of `python -m vae`, a flag for every hyperparameter of TrialConfig; and what all commands share."""
 
 import argparse
 import difflib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
+import torch
 from pydantic import BaseModel, ValidationError
 
-from vae.cli.command_line import Parser, compute_faults, device_named
 from vae.config import HYPERPARAMETERS, TrialConfig
 from vae.datasets.registry import AUTO, NAMES, default_data_dir, fault_of
 from vae.errors import UserError
 
 OTHER_FLAGS = ("--dataset", "--data-dir", "--out", "--threads", "--device")
+DEVICES = ("auto", "cpu", "cuda")
+MOST_THREADS = 1024
 
 
 @dataclass(frozen=True)
@@ -91,3 +95,43 @@ def _other_faults(given: argparse.Namespace) -> list[str]:
     if fault := fault_of(given.dataset):
         faults.append(f"--dataset {given.dataset}: {fault}")
     return faults + compute_faults(given.threads, given.device)
+
+
+# What the commands share: faults in one line each, and the flags --threads and --device.
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, with its faults as a UserError of one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; --help lists what there is")
+
+
+def integer_fault(flag: str, text: str, most: int) -> list[str]:
+    """[] where the text is an integer from 1 to `most`."""
+    if text.isascii() and text.isdecimal() and len(text) < 20 and 1 <= int(text) <= most:
+        return []
+    return [f"{flag} {text}: must be an integer from 1 to {most}"]
+
+
+def compute_faults(threads: str, device: str) -> list[str]:
+    """What is wrong with --threads and --device."""
+    faults = integer_fault("--threads", threads, MOST_THREADS)
+    if device not in DEVICES:
+        faults.append(f"--device {device}: must be one of {', '.join(DEVICES)}")
+    elif device == "cuda" and not torch.cuda.is_available():
+        faults.append("--device cuda: torch sees no CUDA device here; use --device cpu")
+    return faults
+
+
+def device_named(name: str) -> str:
+    """cpu or cuda; auto is cuda where there is one."""
+    if name != "auto":
+        return name
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def all_cores() -> int:
+    """Those that this process may use."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, MOST_THREADS)

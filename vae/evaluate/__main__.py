@@ -1,6 +1,6 @@
-"""Every number of a trained model on a split: python -m vae.evaluate FOLDER [--split test].
+"""Print every number of a trained model on a split: python -m vae.evaluate FOLDER [--split test].
 
-Prints them and writes them to FOLDER/evaluation.json (evaluation-test.json).
+FOLDER/evaluation.json (evaluation-test.json) has them too.
 """
 
 import json
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import torch
 
 from vae.backend.products import prefer_onednn
+from vae.cli.exit import FAULT, INTERRUPTED, exit_code
 from vae.cli.progress import countdown
 from vae.datasets.registry import load, short_name, spec
 from vae.datasets.types import Images, SplitName
@@ -17,16 +18,17 @@ from vae.errors import CheckpointError, UserError
 from vae.evaluate.arguments import EvaluateOptions, parse
 from vae.evaluate.evaluate import Importance, Neighbours, evaluate
 from vae.evaluate.result import Evaluation, table
-from vae.files import LocalFiles
-from vae.storage.checkpoint import Description, load_model
-from vae.storage.model_images import images_of
+from vae.files import LocalFiles, cannot_write
+from vae.storage.checkpoint import Description, images_of, load_model
 
 FILES: dict[SplitName, str] = {"validation": "evaluation.json", "test": "evaluation-test.json"}
-FAULT, INTERRUPTED = 2, 130  # exit codes
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit code: 0 done, 2 a fault of the user's, 130 stopped by Ctrl-C."""
+    """The exit code: 0 done, 2 a fault of the user's, 130 stopped by Ctrl-C.
+
+    Raises BrokenPipeError where nobody reads stdout any more.
+    """
     try:
         _run(parse(arguments))
     except UserError as error:
@@ -39,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: EvaluateOptions) -> None:
-    prefer_onednn()  # no TF32 on a GPU: it rounds to three digits, and here every digit is looked at
+    prefer_onednn()  # no TF32 on a GPU: it rounds to three digits, and here every digit counts
     model, description = load_model(options.folder)
     images = images_of(description, options.folder, options.data_dir, options.split)
     importance = Importance(options.n_samples, min(options.n_images, len(images.pixels)), options.threads)
@@ -50,8 +52,10 @@ def _run(options: EvaluateOptions) -> None:
             numbers = evaluate(model.to(options.device), pixels, importance, neighbours, advance)
         except CheckpointError as error:
             raise CheckpointError(f"{options.folder}: {error}") from None
-    print(_heading(options, description, numbers), table(numbers), *_notes(description), sep="\n", flush=True)
-    _write(options, description, numbers)
+    try:
+        print(_heading(options, description, numbers), table(numbers), *_notes(description), sep="\n", flush=True)
+    finally:  # in the file even where nobody reads the lines any more
+        _write(options, description, numbers)
 
 
 def _neighbours_of(options: EvaluateOptions, description: Description, images: Images) -> Neighbours | None:
@@ -74,7 +78,7 @@ def _heading(options: EvaluateOptions, description: Description, numbers: Evalua
 
 
 def _notes(description: Description) -> list[str]:
-    """What must be known of these numbers before they are compared with others."""
+    """What a reader must know before comparing these numbers with others."""
     config = description.config
     if config.likelihood == "bernoulli" and config.binarize == "none":
         return ["Grey pixels under a Bernoulli are a cross-entropy, not a likelihood: compare with the same data only."]
@@ -91,12 +95,10 @@ def _write(options: EvaluateOptions, description: Description, numbers: Evaluati
         **numbers.as_dict(),
     }
     path = options.folder / FILES[options.split]
-    try:
+    with cannot_write(path):
         LocalFiles(options.folder).write(path.name, (json.dumps(found, indent=2) + "\n").encode())
-    except OSError as error:
-        raise UserError(f"{path}: cannot write ({error.strerror or error})") from None
     print(path)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_code(main))

@@ -5,21 +5,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vae.cli.command_line import Parser, all_cores, compute_faults, device_named, integer_fault
+from vae.cli.arguments import Parser, all_cores, compute_faults, device_named, integer_fault
 from vae.datasets.registry import default_data_dir
 from vae.datasets.types import SplitName
 from vae.errors import UserError
 from vae.evaluate.importance import MOST_SAMPLES
+from vae.evaluate.latents import MOST_REFERENCES
 
 SPLITS: tuple[SplitName, ...] = ("validation", "test")
-MOST_REFERENCES = 10_000  # training images, the first ones, that neighbours are looked for among
 MOST_IMAGES = 10_000_000
 NUMBERS = {"--importance-samples": MOST_SAMPLES, "--images": MOST_IMAGES, "--neighbours": MOST_REFERENCES}
 
 
 @dataclass(frozen=True)
 class EvaluateOptions:
-    """The command line, checked. n_images: of the importance-weighted bound only."""
+    """The command line, checked. n_images: for the importance-weighted bound only."""
 
     folder: Path
     split: SplitName

@@ -1,4 +1,7 @@
-"""Every number of a trained model on a split."""
+"""Evaluate: every number of a trained model on a split.
+
+The pixels' part (distortion, rate, the bound) comes from model/ and importance.py, the latents' part from latents.py.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,9 +15,8 @@ from vae.backend.threads import one_torch_thread
 from vae.config import EVALUATION_BATCH, TrialConfig
 from vae.datasets.types import Images
 from vae.errors import CheckpointError
-from vae.evaluate.arguments import MOST_REFERENCES
 from vae.evaluate.importance import Advance, importance_weighted_bound
-from vae.evaluate.latents import active_units, mutual_information, neighbour_accuracy
+from vae.evaluate.latents import MOST_REFERENCES, active_units, mutual_information, neighbour_accuracy
 from vae.evaluate.result import Evaluation, ImportanceWeighted, NeighbourAccuracy
 from vae.model import objective
 from vae.model.elbo import evaluation_inputs, mean_distortion_and_rate
@@ -27,9 +29,9 @@ MOST_INFORMING = 10_000  # images, the first ones, for the mutual information, w
 
 @dataclass(frozen=True)
 class Importance:
-    """How much to spend on the importance-weighted bound: samples for each of the first images of the split.
+    """How much to spend on the importance-weighted bound: so many samples for each of the split's first images.
 
-    n_threads: CPU threads that share the images; they do not change the numbers.
+    n_threads: CPU threads that share the images; their number does not change the bound.
     """
 
     n_samples: int = 500
@@ -39,7 +41,7 @@ class Importance:
 
 @dataclass(frozen=True)
 class Neighbours:
-    """What nearest neighbours are looked for with: the split's labels [N], and the training images."""
+    """What the neighbours' accuracy needs: the split's labels [N], and the training images that vote."""
 
     labels: np.ndarray
     train: Images
@@ -59,10 +61,10 @@ def evaluate(
     neighbours: Neighbours | None = None,
     advance: Advance = lambda _: None,
 ) -> Evaluation:
-    """Every number of a plain model on a whole split, with the evaluation's own noise. pixels: uint8 [N, D].
+    """Every number of a plain model on a whole split, with the noise that every evaluation shares.
 
-    The bound and the neighbours where they are asked for; `advance` is told of the bound's images. Raises
-    CheckpointError where the weights give no finite numbers.
+    pixels: uint8 [N, D]. importance and neighbours are optional because they take long; `advance` is told of the
+    bound's images. Raises CheckpointError where the weights give no finite numbers.
     """
     pixels = pixels.to(model.logits.weight.device)
     terms = _terms(model, pixels)
@@ -88,7 +90,7 @@ def _noise(model: Vae, pixels: Tensor) -> Tensor:
 
 
 def _noisy_terms(model: Vae, pixels: Tensor) -> Terms | None:
-    """From the corrupted input; None of a model that was trained on the clean one, and of a pack's own stack,
+    """From the corrupted input. None for a model that was trained on the clean one, and for a pack's own stack,
     whose trials each have a noise factor of their own."""
     config = model.config
     if config.input_noise == "none" or not isinstance(config, TrialConfig):
@@ -98,7 +100,7 @@ def _noisy_terms(model: Vae, pixels: Tensor) -> Terms | None:
 
 def _terms(model: Vae, pixels: Tensor, noise_factor: float | None = None) -> Terms:
     noise = _noise(model, pixels)
-    factor = None if noise_factor is None else torch.tensor(noise_factor).to(noise)
+    factor = None if noise_factor is None else torch.tensor(noise_factor, dtype=noise.dtype, device=noise.device)
     distortion, rate = mean_distortion_and_rate(model, pixels, noise, factor).tolist()
     return Terms(distortion, rate if has_rate(model.config.mode) else None)
 
@@ -123,7 +125,7 @@ def _importance_weighted(
 
 
 def _of_posterior(model: Vae, pixels: Tensor, terms: Terms) -> dict[str, Any]:
-    """Active units, KL per dimension and mutual information; nothing of a model without a posterior."""
+    """Active units, KL per dimension and mutual information; nothing for a model without a posterior."""
     if terms.rate is None:
         return {}
     parts = [model.encode(x) for x in _targets(model, pixels)]
@@ -142,7 +144,7 @@ def _of_posterior(model: Vae, pixels: Tensor, terms: Terms) -> dict[str, Any]:
 
 
 def _neighbours(model: Vae, pixels: Tensor, given: Neighbours | None) -> NeighbourAccuracy | None:
-    """None without an encoder, and where there are no two labels to tell apart."""
+    """None without an encoder, and where the training images have fewer than two labels."""
     if given is None or model.config.mode == "decoder_only" or len(np.unique(given.reference.labels)) < 2:
         return None
     reference, n = given.reference, given.n_neighbours
@@ -159,7 +161,7 @@ def codes(model: Vae, pixels: Tensor) -> np.ndarray:
 
 
 def _targets(model: Vae, pixels: Tensor) -> Iterator[Tensor]:
-    """The clean images as the decoder is to give them back, a batch [B, D] at a time."""
+    """The clean images as the decoder should reproduce them, a batch [B, D] at a time."""
     for start in range(0, len(pixels), EVALUATION_BATCH):
         batch = pixels[start : start + EVALUATION_BATCH]
         x, _ = evaluation_inputs(model, batch, torch.arange(start, start + len(batch), device=pixels.device))

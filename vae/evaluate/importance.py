@@ -2,7 +2,7 @@
 
     L_K = E[ log 1/K sum_k p(x, z_k) / q(z_k|x) ],   z_1 .. z_K ~ q(z|x)
 
-L_1 is the ELBO; L_K does not fall as K grows and comes to log p(x). Axes: N images, S samples at a time, L latents.
+L_1 is the ELBO; L_K never falls as K grows, and its limit is log p(x). Axes: N images, S samples at a time, L latents.
 """
 
 import math
@@ -21,19 +21,19 @@ from vae.model.network import Posterior, Vae
 from vae.randomness import counter_rng
 from vae.randomness.streams import EVALUATION_SEED, Stream, key
 
-LogLikelihood = Callable[[slice, Tensor], Tensor]  # of some images, from their z [S, n, L]: log p(x|z), [S, n]
-Advance = Callable[[int], None]  # told of that many images that are done
+LogLikelihood = Callable[[slice, Tensor], Tensor]  # some images and their z [S, n, L] -> log p(x|z), [S, n]
+Advance = Callable[[int], None]  # called with the number of images that were done since the last call
 InOrder = Callable[[Callable[[slice], "Bounds"], Sequence[slice]], Iterator["Bounds"]]
 
-CPU_NUMBERS, GPU_NUMBERS = 2**19, 2**26  # of one decoded batch, images x samples x pixels; bounds the memory
-PLACES_OF_IMAGE = 2**32  # of random numbers, samples x latents
+CPU_NUMBERS, GPU_NUMBERS = 2**19, 2**26  # in one decoded batch, images x samples x pixels; bounds the memory
+PLACES_OF_IMAGE = 2**32  # for random numbers, samples x latents
 MOST_SAMPLES = 1_000_000
 
 
 class Bounds(NamedTuple):
-    """Per image, float64 [N], nats. elbo: the mean of the same K log weights, an estimate of L_1 from K samples.
+    """For each image, float64 [N], nats. elbo: the mean of the same K log weights, an estimate of L_1.
 
-    effective_samples: of the K, (sum w)^2 / sum w^2 (Kish 1965); near 1, one sample carries the whole bound,
+    effective_samples: (sum w)^2 / sum w^2 of the K weights (Kish 1965). Near 1, one sample carries the whole bound,
     which then lies far below log p(x).
     """
 
@@ -46,10 +46,10 @@ class Bounds(NamedTuple):
 def importance_weighted_bound(
     model: Vae, x: Tensor, n_samples: int, n_threads: int = 1, advance: Advance = lambda _: None
 ) -> Bounds:
-    """Of images x [N, D], as `evaluation_inputs` gives them; the encoder's posterior proposes z.
+    """The bound for images x [N, D], as `evaluation_inputs` gives them; the encoder's posterior proposes z.
 
-    A decoder alone has no posterior: its prior proposes. The bound is valid then too, but nearly all of the samples
-    are of other images. Not for an autoencoder, which has no p(z).
+    A decoder alone has no posterior, so its prior proposes: the bound is still valid, but nearly all samples are of
+    other images. Not for an autoencoder, which has no p(z).
     """
     assert model.config.mode != "autoencoder", "no prior was trained against"
 
@@ -62,7 +62,7 @@ def importance_weighted_bound(
 
 
 def proposal_of(model: Vae, x: Tensor) -> Posterior:
-    """What z is drawn from, [N, L]: the posterior, or the prior of a model without one."""
+    """What z is drawn from, [N, L]: the posterior, or the prior where there is none."""
     if model.config.mode == "vae":
         return model.encode(x)
     zeros = torch.zeros(len(x), model.latent_size).to(x)
@@ -77,10 +77,10 @@ def weighted_bound(
     n_threads: int = 1,
     advance: Advance = lambda _: None,
 ) -> Bounds:
-    """Of any decoder under the prior N(0, I), with a proposal [N, L]; n_rows: z to decode at a time.
+    """The bound for any decoder under the prior N(0, I), with a proposal [N, L]; n_rows: z to decode at a time.
 
-    The draws follow from the image's place and the sample's number: they are the same whatever n_rows and
-    n_threads, and those of a smaller K are the first ones of a larger.
+    The draws follow from the image's place and the sample's number: n_rows and n_threads do not change them, and
+    a smaller K takes the first draws of a larger one.
     """
     n_images, step = len(proposal.mean), max(1, n_rows // n_samples)
     blocks = [slice(start, min(start + step, n_images)) for start in range(0, n_images, step)]
@@ -96,7 +96,7 @@ def weighted_bound(
 
 @contextmanager
 def _threads(n_threads: int) -> Iterator[InOrder]:
-    """Of Python, each on blocks of its own: torch's work goes on outside of Python's lock."""
+    """Python's threads, each on blocks of its own: torch works outside Python's lock."""
     pool = ThreadPoolExecutor(n_threads)
     with one_torch_thread():
         try:
@@ -118,19 +118,19 @@ def _bounds(log_likelihood: LogLikelihood, proposal: Posterior, n_samples: int, 
 
 
 def summarised(log_weights: Tensor) -> Bounds:
-    """From the log weights of K samples of some images, float64 [K, n]."""
+    """Bounds from the log weights of K samples for some images, float64 [K, n]."""
     log_sum = torch.logsumexp(log_weights, 0)
     effective = torch.exp(2 * log_sum - torch.logsumexp(2 * log_weights, 0))
     return Bounds(log_sum - math.log(len(log_weights)), log_weights.mean(0), effective)
 
 
 def log_prior_ratio(z: Tensor, noise: Tensor, log_variance: Tensor) -> Tensor:
-    """log p(z) - log q(z|x) for z = mean + std * noise, float64 [S, n]; (2 pi)^(-L/2) is in both."""
+    """log p(z) - log q(z|x) for z = mean + std * noise, float64 [S, n]; (2 pi)^(-L/2) cancels."""
     return 0.5 * (noise.double().square() - z.double().square() + log_variance.double()).sum(-1)
 
 
 def sample_noise(like: Tensor, images: slice, samples: range) -> Tensor:
-    """Standard normal, [S, n, L] for `like` [n, L]; by place, so that it is the same in batches of any size."""
+    """Standard normal, [S, n, L] for `like` [n, L]; each number follows from its place, whatever the batch size."""
     latents = torch.arange(like.shape[-1], device=like.device)
     numbers = torch.arange(samples.start, samples.stop, device=like.device)[:, None, None]
     of_image = torch.arange(images.start, images.stop, device=like.device)[:, None] * PLACES_OF_IMAGE

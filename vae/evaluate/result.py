@@ -1,4 +1,4 @@
-"""Evaluation: a model's numbers on a split, as plain numbers, and the table of them that people read."""
+"""Evaluation: a model's numbers on a split, and the table that shows them."""
 
 import math
 from collections.abc import Iterator
@@ -11,10 +11,10 @@ KL_SHOWN = 64  # latents; the file has every one
 
 @dataclass(frozen=True)
 class ImportanceWeighted:
-    """The importance-weighted bound, means over the first `n_images` of the split, nats per image.
+    """The importance-weighted bound: means over the first `n_images` of the split, nats per image.
 
-    standard_error: of `bound`, over the images (their draws are independent); None of one image. elbo: of the same
-    images and draws, which the bound is never below. effective_samples: of the n_samples (see importance.Bounds).
+    standard_error: of `bound`, over the images, whose draws are independent; None for one image. elbo: from the same
+    images and draws; the bound is never below it. effective_samples: of the n_samples (see importance.Bounds).
     """
 
     bound: float
@@ -28,7 +28,7 @@ class ImportanceWeighted:
 
 @dataclass(frozen=True)
 class NeighbourAccuracy:
-    """Share of the split's images whose nearest training images, by their latents, vote for their label."""
+    """The share of the split's images whose nearest training images in latent space vote for the right label."""
 
     accuracy: float
     n_neighbours: int
@@ -37,13 +37,13 @@ class NeighbourAccuracy:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A split's numbers, nats per image, of the clean input unless they are called noisy.
+    """A split's numbers, in nats per image, from the clean input unless they are called noisy.
 
-    kl_per_dimension: mean over the images, one number per latent. mutual_information: of z and the image, at most
-    its ceiling, log N of the (first 10,000) images; marginal_kl: KL(q(z) || p(z)), the rest of their rate. None:
-    what the model or the data have not. An autoencoder has no prior and no posterior: distortion and neighbours
-    only, no active units either, as Burda's threshold is on the prior's scale. A decoder alone: the distortion of z
-    from the prior, and a bound with the prior as its proposal.
+    kl_per_dimension: mean over the images, one number for each latent. mutual_information: between z and the image,
+    at most its ceiling, log N for the (first 10,000) images; marginal_kl: KL(q(z) || p(z)), the rest of their rate.
+    None: what the model or the data do not have. An autoencoder has no prior and no posterior: it has distortion and
+    neighbours only, and no active units, because Burda's threshold is on the prior's scale. A decoder alone has the
+    distortion of z from the prior, and a bound that the prior proposes for.
     """
 
     n_images: int
@@ -62,7 +62,7 @@ class Evaluation:
     neighbours: NeighbourAccuracy | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """The numbers that there are, by name, those of a kind in a dict of their own; the others are absent."""
+        """The numbers that are not None, by name; those of one kind in a dict of their own."""
         return _present(asdict(self))
 
 
@@ -75,7 +75,7 @@ Line = tuple[str, str, str]  # what, the number, what to know of it
 
 
 def table(numbers: Evaluation) -> str:
-    """A line per number, in columns."""
+    """A line for each number, in columns."""
     lines = list(_lines(numbers))
     widths = [max(len(line[column]) for line in lines) for column in range(2)]
     text = (f"{what:<{widths[0]}}  {value:>{widths[1]}}   {note}".rstrip() for what, value, note in lines)
@@ -125,7 +125,7 @@ def _latent_lines(numbers: Evaluation) -> Iterator[Line]:
 
 
 def _kl_lines(numbers: Evaluation) -> Iterator[str]:
-    """Latents by their KL, highest first: "latent: KL", as many as fit a screen."""
+    """Latents by their KL, highest first, as "latent: KL"; as many as fit a screen."""
     if numbers.kl_per_dimension is None:
         return
     ordered = sorted(enumerate(numbers.kl_per_dimension), key=lambda pair: -pair[1])

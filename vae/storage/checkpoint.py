@@ -1,13 +1,15 @@
 """A trial's files: `model.safetensors` (the best epoch's weights) and `checkpoint.safetensors` (to train on from).
 
-Both describe themselves: the file's metadata holds the config, the dataset, the epoch and the history,
-so either can be read alone. safetensors holds tensors and text only; nothing is ever unpickled.
+Each describes itself in its metadata (config, dataset, epoch, metrics), so it can be read alone. Two checksums guard
+it: `crc32` covers the numbers, `description_crc32` the rest. safetensors holds tensors and text only: nothing is
+ever unpickled.
 """
 
 import json
+import math
 import struct
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,8 @@ import torch
 from torch import Tensor
 
 from vae.config import TrialConfig
+from vae.datasets.registry import DATASETS, is_folder, load, spec
+from vae.datasets.types import Images, SplitName
 from vae.errors import CheckpointError
 from vae.files import LocalFiles
 from vae.model.metrics import EpochMetrics
@@ -46,7 +50,11 @@ class TrialState:
 
 @dataclass(frozen=True)
 class Description:
-    """What a file of weights says of itself. `epoch` is the epoch the weights are of."""
+    """What a file of weights says of itself.
+
+    epoch: that of the weights. history: of a checkpoint every epoch so far; of a model its own epoch alone (in
+    files of older versions every epoch up to it). The last is always the weights' own.
+    """
 
     config: TrialConfig
     dataset: str
@@ -71,13 +79,12 @@ def pack_model(weights: dict[str, Tensor], description: Description) -> bytes:
 
 
 def unpack_model(content: bytes, where: str) -> tuple[Vae, Description]:
-    """A model ready to evaluate. Raises CheckpointError, naming `where`, for anything it cannot stand by."""
-    description = _describe(content, where)
-    tensors = _tensors(content, where)
-    _check_shapes(tensors, description, where)
-    _check_numbers(tensors, content, where)
+    """A model ready to evaluate, in its config's precision. Raises CheckpointError, naming `where`, for any damage."""
+    metadata, tensors = _unpacked(content, where)
+    description = _describe(metadata, where)
+    _check_tensors(tensors, description, where)
     height, width = description.image_shape
-    model = Vae(height * width, description.config)
+    model = Vae(height * width, description.config).to(_dtype(description.config))
     model.load_state_dict(tensors)
     return model.eval(), description
 
@@ -91,16 +98,15 @@ def pack_checkpoint(state: TrialState, description: Description) -> bytes:
 
 def unpack_checkpoint(content: bytes, where: str) -> tuple[TrialState, Description]:
     """The inverse of pack_checkpoint. Raises CheckpointError."""
-    description = _describe(content, where)
+    metadata, every = _unpacked(content, where)
+    description = _describe(metadata, where)
     groups: dict[str, dict[str, Tensor]] = {"weights": {}, "exp_avg": {}, "exp_avg_sq": {}}
-    every = _tensors(content, where)
     for key, tensor in every.items():
         group, _, name = key.partition("/")
         groups.setdefault(group, {})[name] = tensor
     for tensors in groups.values():
-        _check_shapes(tensors, description, where)
-    _check_numbers(every, content, where)
-    step = _metadata(content, where).get("adam_step", "")
+        _check_tensors(tensors, description, where)
+    step = metadata.get("adam_step", "")
     if not step.isdecimal():
         raise CheckpointError(f"{where}: no Adam step count; it is not a checkpoint to train on from")
     adam = AdamState(int(step), groups["exp_avg"], groups["exp_avg_sq"])
@@ -116,8 +122,25 @@ def load_model(folder: Path) -> tuple[Vae, Description]:
     return unpack_model(content, str(path))
 
 
+def images_of(description: Description, folder: Path, data_dir: Path, split: SplitName) -> Images:
+    """A split of the dataset that the model in `folder` was trained on.
+
+    Raises CheckpointError where that dataset is unknown or now has images of another size, DataError where it
+    cannot be read.
+    """
+    name = description.dataset
+    if name not in DATASETS and not is_folder(name):
+        raise CheckpointError(f"{folder}: of dataset {name!r}; this version knows {', '.join(DATASETS)}")
+    shape = spec(name, data_dir).image_shape
+    if shape != description.image_shape:
+        expected, found = (f"{height} x {width}" for height, width in (description.image_shape, shape))
+        raise CheckpointError(f"{folder}: the model expects {expected} images; the dataset {name} has {found}")
+    return load(name, data_dir, split)
+
+
 def _packed(tensors: dict[str, Tensor], metadata: dict[str, str]) -> bytes:
-    return safetensors.torch.save(tensors, {**metadata, "crc32": _checksum(tensors)})
+    metadata = {**metadata, "crc32": _checksum(tensors)}
+    return safetensors.torch.save(tensors, {**metadata, "description_crc32": _description_checksum(metadata, tensors)})
 
 
 def _checksum(tensors: dict[str, Tensor]) -> str:
@@ -128,30 +151,61 @@ def _checksum(tensors: dict[str, Tensor]) -> str:
     return f"{crc:08x}"
 
 
+def _description_checksum(metadata: dict[str, str], tensors: dict[str, Tensor]) -> str:
+    """CRC-32 of the metadata and of the tensors' names, types and shapes, whatever the order they are written in."""
+    layout = [(name, str(tensor.dtype), list(tensor.shape)) for name, tensor in sorted(tensors.items())]
+    return f"{zlib.crc32(json.dumps([sorted(metadata.items()), layout]).encode()):08x}"
+
+
+def _unpacked(content: bytes, where: str) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """Metadata and tensors. A file without a checksum was written before there was one, and is taken as it is."""
+    metadata = _metadata(content, where)
+    if metadata.get("format") != FORMAT:
+        raise CheckpointError(f"{where}: format {metadata.get('format')!r}; this version reads {FORMAT!r}")
+    tensors = _tensors(content, where)
+    of_description = metadata.pop("description_crc32", None)
+    if of_description is not None and of_description != _description_checksum(metadata, tensors):
+        raise CheckpointError(f"{where}: damaged: its description is not the one that was written (CRC-32)")
+    of_numbers = metadata.get("crc32")
+    if of_numbers is not None and of_numbers != _checksum(tensors):
+        raise CheckpointError(f"{where}: damaged: its numbers are not those that were written (CRC-32)")
+    return metadata, tensors
+
+
 def _metadata(content: bytes, where: str) -> dict[str, str]:
     """The JSON header of a safetensors file (length as 8 bytes, then text): safetensors' own reader needs a path."""
     try:
         (length,) = struct.unpack("<Q", content[:8])
         metadata = json.loads(content[8 : 8 + length])["__metadata__"]
         return {str(key): str(value) for key, value in metadata.items()}
-    except (struct.error, ValueError, LookupError, TypeError, AttributeError, OverflowError):
+    except (struct.error, ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError):
         raise CheckpointError(f"{where}: truncated or not a checkpoint of this program") from None
 
 
-def _describe(content: bytes, where: str) -> Description:
-    metadata = _metadata(content, where)
-    if metadata.get("format") != FORMAT:
-        raise CheckpointError(f"{where}: format {metadata.get('format')!r}; this version reads {FORMAT!r}")
+def _tensors(content: bytes, where: str) -> dict[str, Tensor]:
     try:
-        height, width = _checked_shape(json.loads(metadata["image_shape"]))
+        tensors: dict[str, Tensor] = safetensors.torch.load(content)
+    except (safetensors.SafetensorError, KeyError, ValueError, RuntimeError) as error:  # KeyError: an unknown dtype
+        raise CheckpointError(f"{where}: truncated or damaged ({error})") from None
+    return tensors
+
+
+def _describe(metadata: dict[str, str], where: str) -> Description:
+    try:
         return Description(
             config=TrialConfig.model_validate_json(metadata["config"]),
             dataset=metadata["dataset"],
-            image_shape=(height, width),
+            image_shape=_checked_shape(json.loads(metadata["image_shape"])),
             epoch=_checked_epoch(metadata["epoch"]),
-            history=[EpochMetrics(**metrics) for metrics in json.loads(metadata["history"])],
+            history=[_checked_metrics(metrics) for metrics in json.loads(metadata["history"])],
         )
-    except (KeyError, ValueError, TypeError) as error:  # pydantic's ValidationError is a ValueError
+    except (
+        KeyError,
+        ValueError,
+        TypeError,
+        OverflowError,
+        RecursionError,
+    ) as error:  # pydantic's ValidationError is a ValueError
         raise CheckpointError(f"{where}: damaged description ({' '.join(str(error).split())[:120]})") from None
 
 
@@ -168,30 +222,36 @@ def _checked_epoch(text: str) -> int:
     return int(text)
 
 
-def _tensors(content: bytes, where: str) -> dict[str, Tensor]:
-    try:
-        tensors: dict[str, Tensor] = safetensors.torch.load(content)
-    except (safetensors.SafetensorError, KeyError, ValueError, RuntimeError) as error:  # KeyError: an unknown dtype
-        raise CheckpointError(f"{where}: truncated or damaged ({error})") from None
-    return tensors
+def _checked_metrics(found: Any) -> EpochMetrics:
+    """An epoch of at least 1 and finite numbers; None, where the trial may have no such number."""
+    metrics = EpochMetrics(**found)
+    if type(metrics.epoch) is not int or metrics.epoch < 1:
+        raise ValueError(f"epoch {metrics.epoch!r} in the history")
+    for number in fields(EpochMetrics):
+        value = getattr(metrics, number.name)
+        is_absent = value is None and number.default is None
+        if not is_absent and (type(value) not in (int, float) or not math.isfinite(value)):
+            raise ValueError(f"{number.name} {value!r} in the history, must be a finite number")
+    return metrics
 
 
-def _check_numbers(tensors: dict[str, Tensor], content: bytes, where: str) -> None:
-    expected = _metadata(content, where).get("crc32")
-    if expected is not None and _checksum(tensors) != expected:  # None: written before there was one
-        raise CheckpointError(f"{where}: damaged: its numbers are not those that were written (CRC-32)")
+def _dtype(config: TrialConfig) -> torch.dtype:
+    """What weights are kept in; bf16 is of the layers' products only."""
+    return torch.float64 if config.precision == "float64" else torch.float32
 
 
-def _check_shapes(tensors: dict[str, Tensor], description: Description, where: str) -> None:
+def _check_tensors(tensors: dict[str, Tensor], description: Description, where: str) -> None:
+    """Names, shapes and types are those that the config says."""
     height, width = description.image_shape
     with torch.device("meta"):  # a description that asks for terabytes is only read
         model = Vae(height * width, description.config)
     expected = {name: tuple(weight.shape) for name, weight in model.state_dict().items()}
     found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    dtype = _dtype(description.config)
     for name in sorted(expected.keys() | found.keys()):
         if expected.get(name) != found.get(name):
             raise CheckpointError(
                 f"{where}: {name} is {found.get(name, 'missing')}, its config says {expected.get(name, 'no such')}"
             )
-        if not tensors[name].is_floating_point():
-            raise CheckpointError(f"{where}: {name} is of {tensors[name].dtype}, expected a floating-point type")
+        if tensors[name].dtype != dtype:
+            raise CheckpointError(f"{where}: {name} is of {tensors[name].dtype}, its config says {dtype}")

@@ -1,18 +1,11 @@
-"""Training: one trial from its config to its files, an epoch at a time; it goes on from what it finds there."""
+"""Training: one trial from its config to its files, epoch by epoch. It goes on from the checkpoint that it finds."""
 
 import time
-
-import numpy as np
-import torch
-from torch import Tensor
 
 from vae.config import TrialConfig
 from vae.errors import CheckpointError
 from vae.files import Files
-from vae.model import likelihood
-from vae.model.elbo import evaluation_inputs
 from vae.model.metrics import EpochMetrics, best
-from vae.randomness.streams import EVALUATION_SEED, Stream, generator
 from vae.storage.checkpoint import (
     CHECKPOINT_FILE,
     MODEL_FILE,
@@ -21,12 +14,11 @@ from vae.storage.checkpoint import (
     pack_model,
     unpack_checkpoint,
 )
-from vae.storage.preview import Preview
+from vae.storage.preview import Preview, preview_of
 from vae.storage.snapshots import Snapshots, is_snapshot_epoch
 from vae.training.pack import Pack
 
-CHECKPOINT_SECONDS = 30.0  # of training that a crash may cost; writing one takes 13 ms (AMD EPYC, 2026-11-21)
-PREVIEW_IMAGES = 8
+CHECKPOINT_SECONDS = 30.0  # of training that a crash may cost
 
 
 class Training:
@@ -35,13 +27,15 @@ class Training:
     def __init__(
         self, pack: Pack, config: TrialConfig, dataset: str, image_shape: tuple[int, int], files: Files
     ) -> None:
-        """Raises CheckpointError where the files hold a checkpoint of another config or of other images."""
+        """Raises CheckpointError where the files hold a checkpoint that is damaged, of another config or of other
+        images."""
         self.pack = pack
         self.config = config
         self.dataset = dataset
         self.image_shape = image_shape
         self.files = files
         self.history: list[EpochMetrics] = []
+        self.best: EpochMetrics | None = None  # the epoch whose weights model.safetensors holds
         self.checkpoint_epoch = 0  # the epoch that a crash now would go back to
         self._saved_at = time.monotonic()
         self._is_between_epochs = True
@@ -64,6 +58,7 @@ class Training:
         self._snapshots = Snapshots(self.files, self.image_shape, state.epoch)
         self.slot = self.pack.join(self.config, state)
         self.history = description.history
+        self.best = best(self.history, self.config.keep)
         self.checkpoint_epoch = state.epoch
 
     @property
@@ -76,55 +71,47 @@ class Training:
         return self.n_epochs >= self.config.epochs or (self.n_epochs > 0 and not self.history[-1].is_finite)
 
     def next_epoch(self) -> EpochMetrics:
-        """Train one epoch of this trial. What it found is on disk when this returns, if it is the best so far."""
+        """Train this trial for one epoch. If the epoch is the best so far, its model is on disk when this returns."""
         self.begin_epoch()
         return self.end_epoch(self.pack.epoch([self.slot])[self.slot])
 
     def begin_epoch(self) -> None:
-        """The pack is about to train this trial; until it has, its weights are of no epoch."""
+        """Call before each epoch: until it ends, the weights belong to no epoch."""
         self._is_between_epochs = False
 
     def end_epoch(self, metrics: EpochMetrics) -> EpochMetrics:
-        """The pack has trained this trial for an epoch: keep its numbers, if it is the best its weights,
-        and now and then what the model shows."""
+        """Call after each epoch: keep its numbers, its weights if it is the best, and at some epochs a snapshot."""
         self.history.append(metrics)
         self._is_between_epochs = True
-        if best(self.history, self.config.keep) is metrics:
-            self.files.write(MODEL_FILE, pack_model(self.pack.weights(self.slot), self._description()))
+        self._keep_best(metrics)
         if metrics.is_finite and is_snapshot_epoch(metrics.epoch, self.config.epochs):
             self._snapshots.take(self.pack.model(self.slot), metrics.epoch)
         if metrics.is_finite and (self.is_done or time.monotonic() - self._saved_at > CHECKPOINT_SECONDS):
             self.save()
         return metrics
 
+    def _keep_best(self, metrics: EpochMetrics) -> None:
+        """Only the epoch's own metrics go into the model file: with the whole history it would grow every epoch."""
+        before = [] if self.best is None else [self.best]
+        self.best = best([*before, metrics], self.config.keep)
+        if self.best is metrics:
+            self.files.write(MODEL_FILE, pack_model(self.pack.weights(self.slot), self._description([metrics])))
+
     def save(self) -> None:
-        """Write the checkpoint to train on from, unless it is there already or an epoch broke off half way."""
+        """Write the checkpoint to train on from, unless it is there already or an epoch has begun and not ended."""
         if self._is_between_epochs and self.checkpoint_epoch < self.n_epochs and self.history[-1].is_finite:
-            self.files.write(CHECKPOINT_FILE, pack_checkpoint(self.pack.state(self.slot), self._description()))
+            self.files.write(
+                CHECKPOINT_FILE, pack_checkpoint(self.pack.state(self.slot), self._description(self.history))
+            )
             self.checkpoint_epoch, self._saved_at = self.n_epochs, time.monotonic()
 
     def leave(self) -> None:
         """Free the pack's slot for the next trial."""
         self.pack.leave(self.slot)
 
-    def _description(self) -> Description:
-        return Description(self.config, self.dataset, self.image_shape, self.n_epochs, self.history)
+    def _description(self, history: list[EpochMetrics]) -> Description:
+        return Description(self.config, self.dataset, self.image_shape, self.n_epochs, history)
 
-    @torch.no_grad()
     def preview(self) -> Preview:
-        """The model as it is now: the first validation images as it sees them, what it makes of them, and samples
-        of the same noise at every epoch."""
-        model, pack, config = self.pack.model(self.slot), self.pack, self.config
-        grey = pack.validation[:PREVIEW_IMAGES]
-        factor = torch.tensor(config.noise_factor, device=pack.device, dtype=pack.dtype)
-        images = torch.arange(len(grey), device=pack.device)
-        _, seen = evaluation_inputs(model, grey, images, None if config.input_noise == "none" else factor)
-        draw = generator(EVALUATION_SEED, 0, Stream.SAMPLES)
-        z = torch.randn(PREVIEW_IMAGES, config.latent_size, generator=draw).to(seen)
-        shown = model.decode(z[: len(grey)] if config.mode == "decoder_only" else model.code(seen))
-        every = (seen, *(likelihood.means(config.likelihood, pixels) for pixels in (shown, model.decode(z))))
-        return Preview(*(self._grey(x) for x in every))
-
-    def _grey(self, x: Tensor) -> np.ndarray:  # [n, D] in [0, 1] -> uint8 [n, height, width]
-        grey: np.ndarray = (x * 255).round().to("cpu", torch.uint8).reshape(-1, *self.image_shape).numpy()
-        return grey
+        """What the model shows now."""
+        return preview_of(self.pack.model(self.slot), self.config, self.pack.validation, self.image_shape)

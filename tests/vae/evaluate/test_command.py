@@ -176,7 +176,7 @@ def test_validation_does_not_read_the_test_split(copied: Path, monkeypatch: pyte
         return load(name, data_dir, split)
 
     monkeypatch.setattr("vae.evaluate.__main__.load", noted)
-    monkeypatch.setattr("vae.storage.model_images.load", noted)
+    monkeypatch.setattr("vae.storage.checkpoint.load", noted)
     numbers(copied, *FEW)
     assert sorted(read) == ["train", "validation"]
     assert not (copied / "evaluation-test.json").exists()
@@ -291,7 +291,7 @@ def _rewritten(folder: Path, dataset: str = "digits", shape: tuple[int, int] = (
         (_truncated, "truncated"),
         (_of_another_format, "format 'vae-sweep/9'"),
         (lambda folder: _rewritten(folder, config=TrialConfig(latent_size=5, hidden_units=32)), "its config says"),
-        (lambda folder: _rewritten(folder, shape=(9, 9)), "9 x 9 pixels; those of digits have 8 x 8"),
+        (lambda folder: _rewritten(folder, shape=(9, 9)), "the model expects 9 x 9 images; the dataset digits has 8 x 8"),
         (lambda folder: _rewritten(folder, dataset="faces"), "'faces'; this version knows"),
         (lambda folder: _rewritten(folder, dataset="/no/such/folder"), "no such folder"),
         (lambda folder: _rewritten(folder, weights={"logits.bias": torch.full((64,), math.nan)}), "diverged"),

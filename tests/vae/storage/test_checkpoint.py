@@ -1,4 +1,4 @@
-"""vae/checkpoint.py."""
+"""vae/storage/checkpoint.py."""
 
 import contextlib
 import json
@@ -66,13 +66,18 @@ def refused(kind: str, content: bytes) -> str:
     return str(caught.value)
 
 
-def rewritten(content: bytes, **metadata: Any) -> bytes:
-    """The same tensors under a changed description; None takes a key away."""
+def edited(content: bytes, **metadata: Any) -> bytes:
+    """The same tensors under a changed description; None takes a key away. The checksums stay as they are."""
     (length,) = struct.unpack("<Q", content[:8])
     header = json.loads(content[8 : 8 + length])
     header["__metadata__"] = {k: v for k, v in {**header["__metadata__"], **metadata}.items() if v is not None}
     text = json.dumps(header).encode()
     return struct.pack("<Q", len(text)) + text + content[8 + length :]
+
+
+def rewritten(content: bytes, **metadata: Any) -> bytes:
+    """As `edited`, and as a version wrote it that knew no checksum of the description."""
+    return edited(content, description_crc32=None, **metadata)
 
 
 def test_a_checkpoint_comes_back_to_the_bit() -> None:
@@ -229,16 +234,55 @@ def test_any_json_for_a_header_is_refused(kind: str, header: Any) -> None:
     refused(kind, struct.pack("<Q", len(text)) + text)
 
 
+def described(read: Any) -> tuple[Any, dict[str, Tensor]]:
+    """What a reader found: the description, with the step count of a checkpoint, and every tensor."""
+    one, description = read
+    if not isinstance(one, TrialState):
+        return description, dict(one.state_dict())
+    groups = {"weights": one.weights, "first": one.adam.exp_avg, "second": one.adam.exp_avg_sq}
+    tensors = {f"{group} {name}": tensor for group, named in groups.items() for name, tensor in named.items()}
+    return (description, one.adam.step), tensors
+
+
 @each_reader
 @given(data=st.data())
-def test_a_byte_changed_anywhere_in_the_description_is_refused_or_read_as_valid(kind: str, data: st.DataObject) -> None:
-    """Never another kind of exception: a digit may turn into another digit, and that is no fault one can see."""
+def test_a_byte_changed_anywhere_in_the_description_is_refused_or_changes_nothing(
+    kind: str, data: st.DataObject
+) -> None:
+    """Nothing: such as a blank that becomes a line's end."""
     read, content = READERS[kind]
     (length,) = struct.unpack("<Q", content[:8])
     where = data.draw(st.integers(0, 8 + length - 1))
     changed = content[:where] + bytes([data.draw(st.integers(0, 255))]) + content[where + 1 :]
     with contextlib.suppress(CheckpointError):
-        read(changed, "somewhere")
+        found, expected = described(read(changed, "somewhere")), described(read(content, "somewhere"))
+        assert found[0] == expected[0]
+        assert equal(found[1], expected[1])
+
+
+EDITS = {
+    "config": CONFIG.model_copy(update={"beta": 2.0}).model_dump_json(),
+    "dataset": "mnist",
+    "image_shape": "[3, 2]",
+    "epoch": "1",
+    "history": json.dumps([HISTORY[0].as_dict(), {**HISTORY[1].as_dict(), "val_elbo": -1.0}]),
+    "crc32": None,
+}
+
+
+@each_reader
+@pytest.mark.parametrize("key", EDITS)
+def test_an_edited_description_is_refused_although_it_makes_sense(kind: str, key: str) -> None:
+    """Each would be read from a file of before there was a checksum of the description."""
+    read, content = READERS[kind]
+    read(rewritten(content, **{key: EDITS[key]}), "there")
+    assert refused(kind, edited(content, **{key: EDITS[key]})) == (
+        "somewhere: damaged: its description is not the one that was written (CRC-32)"
+    )
+
+
+def test_an_edited_count_of_adams_steps_is_refused() -> None:
+    assert "its description" in refused("checkpoint", edited(CHECKPOINT, adam_step="18"))
 
 
 @each_reader
@@ -251,9 +295,12 @@ def test_a_bit_changed_anywhere_in_the_numbers_is_refused(kind: str, data: st.Da
 
 
 @each_reader
-def test_a_file_of_before_there_was_a_checksum_is_read(kind: str) -> None:
-    reader, content = READERS[kind]
-    reader(rewritten(content, crc32=None), "there")
+@pytest.mark.parametrize("missing", [("crc32", "description_crc32"), ("description_crc32",)])
+def test_a_file_of_before_there_was_a_checksum_is_read(kind: str, missing: tuple[str, ...]) -> None:
+    read, content = READERS[kind]
+    found, expected = described(read(edited(content, **dict.fromkeys(missing)), "there")), described(read(content, ""))
+    assert found[0] == expected[0]
+    assert equal(found[1], expected[1])
 
 
 @each_reader
@@ -291,6 +338,43 @@ BAD_VALUES = [
 @pytest.mark.parametrize(("key", "value"), BAD_VALUES)
 def test_a_description_that_makes_no_sense_is_refused(kind: str, key: str, value: str) -> None:
     refused(kind, rewritten(READERS[kind][1], **{key: value}))
+
+
+EPOCH = HISTORY[1].as_dict()
+BAD_EPOCHS = [
+    ({"val_elbo": "-105.2"}, "val_elbo '-105.2' in the history, must be a finite number"),
+    ({"val_elbo": float("nan")}, "val_elbo nan in the history, must be a finite number"),
+    ({"val_rate": float("inf")}, "val_rate inf in the history, must be a finite number"),
+    ({"val_noisy_elbo": [1.0]}, "val_noisy_elbo [1.0] in the history, must be a finite number"),
+    ({"train_loss": True}, "train_loss True in the history, must be a finite number"),
+    ({"train_distortion": None}, "train_distortion None in the history, must be a finite number"),
+    ({"val_loss": 10**400}, "int too large"),
+    ({"epoch_seconds": {}}, "epoch_seconds {} in the history, must be a finite number"),
+    ({"epoch": 0}, "epoch 0 in the history"),
+    ({"epoch": 2.0}, "epoch 2.0 in the history"),
+    ({"epoch": "2"}, "epoch '2' in the history"),
+    ({"epoch": True}, "epoch True in the history"),
+    ({"wings": 2}, "wings"),
+]
+
+
+@each_reader
+@pytest.mark.parametrize(("change", "fault"), BAD_EPOCHS, ids=str)
+def test_an_epoch_with_anything_but_numbers_is_refused(kind: str, change: dict[str, Any], fault: str) -> None:
+    """In a file of before there was a checksum of the description too."""
+    assert fault in refused(kind, rewritten(READERS[kind][1], history=json.dumps([{**EPOCH, **change}])))
+
+
+@each_reader
+def test_a_number_that_the_trial_may_lack_is_none_and_a_whole_one_is_a_number(kind: str) -> None:
+    history = json.dumps([{**EPOCH, "val_elbo": None, "val_loss": 3}])
+    _, description = READERS[kind][0](rewritten(READERS[kind][1], history=history), "there")
+    assert (description.history[0].val_elbo, description.history[0].val_loss) == (None, 3)
+
+
+@each_reader
+def test_a_description_that_nests_without_an_end_is_refused(kind: str) -> None:
+    assert "damaged description" in refused(kind, rewritten(READERS[kind][1], history="[" * 100_000))
 
 
 @pytest.mark.parametrize("step", [None, "-1", "many", "1.5"])
@@ -334,6 +418,24 @@ def test_integers_for_weights_are_refused(kind: str) -> None:
     tensors = {name: tensor.int() for name, tensor in safetensors.torch.load(READERS[kind][1]).items()}
     metadata = {**DESCRIPTION.as_metadata(), "adam_step": "17"}
     assert "int32" in refused(kind, safetensors.torch.save(tensors, metadata))
+
+
+def test_a_float64_trials_model_comes_back_in_float64_to_the_bit() -> None:
+    config = CONFIG.model_copy(update={"precision": "float64"})
+    weights = {name: weight.double() * 0.1 for name, weight in moved_state().weights.items()}
+    assert not any(torch.equal(weight.float().double(), weight) for name, weight in weights.items())
+    model, _ = unpack_model(pack_model(weights, describe(config)), "here")
+    assert equal(dict(model.state_dict()), weights)
+
+
+@pytest.mark.parametrize(("precision", "of_config"), [("float64", "float64"), ("bf16", "float32")])
+def test_weights_of_another_type_than_the_config_says_are_refused(precision: str, of_config: str) -> None:
+    config = CONFIG.model_copy(update={"precision": precision})
+    other = {"float64": torch.float32, "float32": torch.bfloat16}[of_config]
+    weights = {name: weight.to(other) for name, weight in moved_state().weights.items()}
+    assert refused("model", pack_model(weights, describe(config))) == (
+        f"somewhere: decoder.0.bias is of {other}, its config says torch.{of_config}"
+    )
 
 
 def test_a_model_file_is_no_checkpoint_and_a_checkpoint_no_model_file() -> None:

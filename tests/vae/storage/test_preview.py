@@ -10,8 +10,9 @@ from torch.distributions import ContinuousBernoulli
 
 from vae.config import TrialConfig
 from vae.datasets.types import Images
+from vae.storage.preview import PREVIEW_IMAGES
 from vae.training.pack import Pack
-from vae.training.trial import PREVIEW_IMAGES, Training
+from vae.training.trial import Training
 
 CONFIG = TrialConfig(latent_size=2, hidden_units=16, batch_size=50, epochs=6, learning_rate=3e-3, seed=5)
 

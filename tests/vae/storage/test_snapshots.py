@@ -1,9 +1,11 @@
-"""vae/snapshots.py, alone and as a training writes them."""
+"""vae/storage/snapshots.py, alone and as a training writes them."""
 
 import io
 import math
 import time
+import tracemalloc
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -313,14 +315,57 @@ def test_whatever_is_changed_in_a_file_it_is_read_or_refused(data: st.DataObject
     assert said.startswith("here: ")
 
 
-def test_a_training_on_a_damaged_file_says_what_to_do_and_takes_no_slot(pack: Pack) -> None:
+def packed(name: str, n_bytes: int = 80 * 2**20, method: int = zipfile.ZIP_DEFLATED) -> bytes:
+    """A zip of one member, of zeros."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", method) as archive:
+        archive.writestr(name, bytes(n_bytes))
+    return content.getvalue()
+
+
+def lying(content: bytes, n_bytes: int) -> bytes:
+    """The same zip, whose directory says that its one member has so many bytes."""
+    place = content.rindex(b"PK\x01\x02") + 24
+    return content[:place] + n_bytes.to_bytes(4, "little") + content[place + 4 :]
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: packed("strange.bin"), "strange.bin is none of its pictures"),
+        (lambda: packed("samples/000001.png"), "damaged: 83,886,080 bytes of pictures, allowed: at most 67,108,864"),
+        (lambda: lying(packed("samples/000001.png"), 1000), "truncated or damaged"),
+        (lambda: packed("samples/000001.png", 1000, zipfile.ZIP_LZMA), "is packed by method 14"),
+        (lambda: content_of(samples_000001=png(9_000, 9_000)), "damaged picture .9000 x 9000 pixels"),
+    ],
+    ids=["name", "size", "directory", "method", "picture"],
+)
+def test_a_small_file_that_unpacks_to_much_is_refused_in_little_memory(make: Callable[[], bytes], says: str) -> None:
+    """292 kB took 286 MB while names and sizes were checked after everything was unpacked."""
+    content = make()
+    assert len(content) < 100_000
+    tracemalloc.start()
+    with pytest.raises(CheckpointError, match=f"^best/1: .*{says}"):
+        read_snapshots(content, "best/1")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2_000_000
+
+
+def test_a_training_goes_on_from_a_damaged_file_with_one_line_and_new_snapshots(
+    pack: Pack, capsys: pytest.CaptureFixture[str]
+) -> None:
     files = InMemory()
     training = start(pack, files)
-    training.next_epoch()
+    for _ in range(2):
+        training.next_epoch()
     training.save()
     assert CHECKPOINT_FILE in files.content
     files.content[SNAPSHOTS_FILE] = b"damaged"
-    shared = Pack(pack.train, pack.validation, shape=ShapeClass.of(CONFIG), n_slots=2)
-    with pytest.raises(CheckpointError, match=r"snapshots\.zip \(training goes on without it\): truncated or damaged"):
-        start(shared, files)
-    assert shared.free_slots == [0, 1]
+    resumed = start(pack, files)
+    assert capsys.readouterr().err == (
+        "snapshots.zip: truncated or damaged (File is not a zip file); "
+        "its snapshots up to epoch 2 are lost, training goes on\n"
+    )
+    finish(resumed)
+    assert [snapshot.epoch for snapshot in files.snapshots] == [3, 4, 6, 7]
