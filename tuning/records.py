@@ -36,7 +36,7 @@ def trial_id(number: int, repeat: int, repeats: int) -> str:
 class TrialRecord:
     """One trial, as far as it has come. `params` are the searched hyperparameters that it has, `config` all of them.
 
-    metric: what its sweep is ranked by, SearchSpace.metric.
+    metric: what its sweep is ranked by, SearchSpace.metric. The history only grows, or is replaced by another list.
     """
 
     trial_id: str
@@ -46,11 +46,23 @@ class TrialRecord:
     history: list[EpochMetrics] = field(default_factory=list)
     error: str = ""
     metric: str = "val_elbo"
+    _running: tuple[list[EpochMetrics], int, EpochMetrics | None] = field(
+        default=([], 0, None), init=False, repr=False, compare=False
+    )
 
     @property
     def best(self) -> EpochMetrics | None:
-        """The epoch that stands for the trial, see vae.model.metrics.best; None before the first finite one."""
-        return best(self.history, self.config.keep)
+        """The epoch that stands for the trial, see vae.model.metrics.best; None before the first finite one.
+
+        A running best: it looks at each epoch of the history once, however often it is asked.
+        """
+        history, n_seen, reached = self._running
+        if history is not self.history or n_seen > len(history):
+            n_seen, reached = 0, None
+        if n_seen < len(self.history):
+            reached = best([*([] if reached is None else [reached]), *self.history[n_seen:]], self.config.keep)
+        self._running = (self.history, len(self.history), reached)
+        return reached
 
     @property
     def score(self) -> float:

@@ -16,10 +16,9 @@ EVALUATION_BATCH = 500  # images; bounds the memory of an evaluation
 
 
 class TrialConfig(BaseModel):
-    """What defines one trial. The same config, dataset and hardware give the same numbers.
+    """Everything that defines one trial: the same config, dataset and hardware give the same numbers.
 
-    Search spaces, the command lines, the leaderboard and the documentation read the names,
-    types, ranges and meanings from here.
+    Search spaces, command lines, the leaderboard and the documentation read names, types, ranges and meanings here.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)

@@ -1,8 +1,8 @@
-"""What a user can cause: each message is one line (or a list of faults), each ends a program with exit code 2."""
+"""Errors that a user can cause. The message is one line or a list of faults; the program ends with exit code 2."""
 
 
 class UserError(Exception):
-    """A fault in what the user gave, not in the program; shown without a traceback."""
+    """A fault in what the user gave and not in the program; shown without a traceback."""
 
 
 class DataError(UserError):
@@ -10,7 +10,7 @@ class DataError(UserError):
 
 
 class MissingDataError(DataError):
-    """A dataset is nowhere: `what` is not there, and what to do about it."""
+    """A dataset was not found anywhere. what: the thing that is missing; remedy: what to do about it."""
 
     def __init__(self, what: str, remedy: str) -> None:
         super().__init__(f"{what}; {remedy}")

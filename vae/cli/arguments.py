@@ -65,7 +65,7 @@ def _flag(name: str) -> str:
 
 
 def allowed(name: str, options: type[BaseModel] = TrialConfig) -> str:
-    """What a hyperparameter (or another field) may be, as it says: "an integer of at least 1 and at most 3"."""
+    """What a hyperparameter (or another field) may be: "an integer of at least 1 and at most 3"."""
     schema = options.model_json_schema()["properties"][name]
     if "enum" in schema:
         return "one of " + ", ".join(schema["enum"])
@@ -97,11 +97,11 @@ def _other_faults(given: argparse.Namespace) -> list[str]:
     return faults + compute_faults(given.threads, given.device)
 
 
-# What the commands share: faults in one line each, and the flags --threads and --device.
+# What all commands share: faults of one line each, and the flags --threads and --device.
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse, with its faults as a UserError of one line."""
+    """argparse that raises its faults as a UserError of one line."""
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message}; --help lists what there is")
@@ -132,6 +132,6 @@ def device_named(name: str) -> str:
 
 
 def all_cores() -> int:
-    """Those that this process may use."""
+    """How many cores this process may use."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(cores, MOST_THREADS)

@@ -1,4 +1,4 @@
-"""How far something long has come: a bar with the time left on a terminal, otherwise a line every ten seconds."""
+"""Show how far a long task is: a bar with the time left on a terminal, otherwise a line every ten seconds."""
 
 import sys
 import time
@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-Advance = Callable[[int], None]  # told of so many that are done
+Advance = Callable[[int], None]  # called with the number of steps that were done since the last call
 PERIOD = 10.0  # seconds
 
 
 @contextmanager
 def countdown(what: str, total: int) -> Iterator[Advance]:
-    """What to tell of each step of `total`; on stderr, so that the numbers can be piped."""
+    """Yields what to call after each step of `total`. It shows on stderr, so that stdout can be piped."""
     if not sys.stderr.isatty():
         yield Lines(what, total, lambda line: print(line, file=sys.stderr, flush=True))
         return
@@ -27,7 +27,7 @@ def countdown(what: str, total: int) -> Iterator[Advance]:
 
 
 class Lines:
-    """Says how far it is, but not more often than every PERIOD; what takes less is silent."""
+    """Say how far the task is, at most once in a PERIOD; a shorter task is silent."""
 
     def __init__(self, what: str, total: int, say: Callable[[str], None]) -> None:
         self._what, self._total, self._say = what, total, say

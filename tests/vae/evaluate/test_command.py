@@ -291,7 +291,10 @@ def _rewritten(folder: Path, dataset: str = "digits", shape: tuple[int, int] = (
         (_truncated, "truncated"),
         (_of_another_format, "format 'vae-sweep/9'"),
         (lambda folder: _rewritten(folder, config=TrialConfig(latent_size=5, hidden_units=32)), "its config says"),
-        (lambda folder: _rewritten(folder, shape=(9, 9)), "the model expects 9 x 9 images; the dataset digits has 8 x 8"),
+        (
+            lambda folder: _rewritten(folder, shape=(9, 9)),
+            "expects 9 x 9 images; the dataset digits has 8 x 8",
+        ),
         (lambda folder: _rewritten(folder, dataset="faces"), "'faces'; this version knows"),
         (lambda folder: _rewritten(folder, dataset="/no/such/folder"), "no such folder"),
         (lambda folder: _rewritten(folder, weights={"logits.bias": torch.full((64,), math.nan)}), "diverged"),
