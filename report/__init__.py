@@ -1,1 +1,0 @@
-"""Reads records and checkpoints, draws: TensorBoard events and PNG."""

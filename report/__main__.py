@@ -14,13 +14,13 @@ from report.output.gif import draw_animations
 from report.output.projector import write_projector
 from vae.datasets.registry import spec
 from vae.errors import CheckpointError, UserError
-from vae.files import LocalFiles
+from vae.files import LocalFiles, cannot_write
 from vae.model.metrics import EpochMetrics
 from vae.storage.checkpoint import Description, images_of, load_model
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit code: 2 for what the user can put right, said in a line each."""
+    """Returns the exit code: 2 for a fault that the user can put right, reported one per line."""
     try:
         for path in draw(parse(arguments)):
             print(path, flush=True)
@@ -31,8 +31,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def draw(options: Options) -> Iterator[Path]:
-    """Every figure of the model in a folder, on the validation split, as it is written; then TensorBoard's events of
-    them. Raises UserError."""
+    """Draw every figure of the model in a folder, on the validation split, then write TensorBoard's events of them.
+
+    Yields each path once it is written. Raises UserError.
+    """
     subject = read_subject(options.folder, options.data_dir)
     if faults := options.figures.faults_of(subject):
         raise UserError("\n".join(faults))
@@ -49,10 +51,8 @@ def draw(options: Options) -> Iterator[Path]:
 
 
 def _write(folder: Path, name: str, content: bytes) -> Path:
-    try:
+    with cannot_write(folder / name):
         LocalFiles(folder).write(name, content)
-    except OSError as error:
-        raise UserError(f"{folder / name}: cannot write ({error.strerror or error})") from error
     return folder / name
 
 
@@ -68,12 +68,12 @@ def read_subject(folder: Path, data_dir: Path) -> Subject:
 
 
 def read_history(folder: Path, description: Description) -> list[EpochMetrics]:
-    """metrics.jsonl, which has the epochs after the best one too; without it, the model file's own history."""
+    """The epochs in metrics.jsonl, which go beyond the best one; without that file, the model file's own history."""
     content = LocalFiles(folder).read("metrics.jsonl")
     if content is None:
         return description.history
     lines = content.decode("utf-8", errors="replace").split("\n")
-    complete = lines[:-1]  # a last line without its end was being written
+    complete = lines[:-1]  # a last line without a line break was still being written
     try:
         return [EpochMetrics(**json.loads(line)) for line in complete if line]
     except (ValueError, TypeError):

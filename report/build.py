@@ -1,14 +1,16 @@
-"""A sweep's report: its figures and those of its best models, as PNG, as GIF and in TensorBoard."""
+"""Build a sweep's report: its figures and those of its best models, as PNG, as GIF and in TensorBoard."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from report.drawing.captions import sweep_caption
 from report.drawing.checkpoint.figures import checkpoint_figures
 from report.drawing.style import render
-from report.drawing.sweep.scores import describe, sweep_figures
+from report.drawing.sweep.figures import sweep_figures
 from report.drawing.sweep.sheet import draw_sheet
-from report.models.best import BestModel, export_best
+from report.models.best import export_best
 from report.models.checkpoints import HeldOut, Look
+from report.models.evaluated import EvaluatedModel
 from report.models.subject import Subject
 from report.numbers.sweep.sheet import sheet
 from report.output.event_files import write_images
@@ -26,8 +28,8 @@ Say = Callable[[str], None]
 def build_report(sweep: SweepRecord, data_dir: Path, top_k: int, say: Say) -> Path:
     """Rebuild best/ and report/ in the sweep's folder; returns the report's folder.
 
-    Whatever the sweep has reached, there is a report. Raises UserError where the data cannot be read
-    or a folder cannot be written; a report that was there then stays.
+    There is a report however far the sweep has come. Raises UserError if the data cannot be read or a folder cannot
+    be written; an older report then stays.
     """
     best = export_best(sweep, data_dir, top_k, say)
     if not best:
@@ -43,16 +45,17 @@ def build_report(sweep: SweepRecord, data_dir: Path, top_k: int, say: Say) -> Pa
             images[tag] = content
         _write_projector(subjects, folder)
         (folder / "summary.md").write_text(text, encoding="utf-8")
-    write_images(sweep.folder / "report", images, text)  # not beside: TensorBoard would take that for a run of its own
+    # Written into the finished folder: TensorBoard would take a half-built sibling for a run of its own.
+    write_images(sweep.folder / "report", images, text)
     return sweep.folder / "report"
 
 
-def _images(sweep: SweepRecord, best: list[BestModel], look: Look, say: Say) -> Iterator[tuple[str, str, bytes]]:
+def _images(sweep: SweepRecord, best: list[EvaluatedModel], look: Look, say: Say) -> Iterator[tuple[str, str, bytes]]:
     """(path below report/, TensorBoard tag, content) of every figure and animation."""
     say(f"Drawing the sweep's figures: {len(sweep.trials)} trials")
     for name, figure in sweep_figures(sweep):
         yield f"{name}.png", f"sweep/{name}", render(figure)
-    yield "sheet.png", "sweep/sheet", render(draw_sheet(sheet(sweep, look, say), describe(sweep)))
+    yield "sheet.png", "sweep/sheet", render(draw_sheet(sheet(sweep, look, say), sweep_caption(sweep)))
     for one in best:
         say(f"Drawing best {one.rank} of {len(best)}: trial {one.record.trial_id}")
         for name, figure in checkpoint_figures(look(one.checkpoint)):
@@ -62,7 +65,7 @@ def _images(sweep: SweepRecord, best: list[BestModel], look: Look, say: Say) -> 
 
 
 def _animations(folder: Path, say: Say) -> list[tuple[str, bytes]]:
-    """(kind, GIF) of one of the best; none, and a line to `say`, where its snapshots cannot be read."""
+    """(kind, GIF) of one of the best models; [] and a line to `say` if its snapshots cannot be read."""
     content = LocalFiles(folder).read(SNAPSHOTS_FILE)
     try:
         return [] if content is None else list(animations(content, str(folder / SNAPSHOTS_FILE)))
@@ -72,7 +75,7 @@ def _animations(folder: Path, say: Say) -> list[tuple[str, bytes]]:
 
 
 def _write_projector(subjects: list[Subject], folder: Path) -> None:
-    """The codes of the best model that has any."""
+    """Write the codes of the best model that has an encoder."""
     for subject in subjects:
         if write_projector(subject, folder):
             return

@@ -1,4 +1,4 @@
-"""Hyperparameters and metrics in the words of a figure: "latent size 5", "validation ELBO (nats per image)"."""
+"""Hyperparameters in the words of a figure: "latent size 5", "salt and pepper"."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -19,14 +19,14 @@ def words(choice: str) -> str:
 
 
 def named(hyperparameter: str, value: Any) -> str:
-    """'latent size 5', 'beta 0.3142', 'autoencoder'; a choice that says nothing alone is named too: 'noise none'."""
+    """'latent size 5', 'beta 0.3142', 'autoencoder'. A choice is named if it says nothing alone: 'noise none'."""
     if isinstance(value, str):
         return f"{name_of(hyperparameter)} none" if value == "none" else words(value)
     return f"{name_of(hyperparameter)} {shown(value)}"
 
 
 def filled(parts: Iterable[str], n_characters: int) -> str:
-    """Parts joined by ', ', a line broken between two of them where it would become too long."""
+    """Join the parts with ', '; break the line between two parts if it would become too long."""
     lines: list[str] = []
     for part in parts:
         if lines and len(lines[-1]) + 2 + len(part) <= n_characters:

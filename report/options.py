@@ -21,7 +21,7 @@ NAMES = (*FIGURES, ANIMATIONS, PROJECTOR)  # what can be drawn
 
 @dataclass(frozen=True)
 class Options:
-    """The command line, checked. only: of NAMES, () for all that the model has."""
+    """The checked command line. only: some of NAMES; () draws all that the model has."""
 
     folder: Path
     data_dir: Path
@@ -34,7 +34,7 @@ class Options:
 
 
 def parse(arguments: Sequence[str] | None) -> Options:
-    """Raises UserError with every fault, one a line."""
+    """Raises UserError with every fault, one per line."""
     given, unknown = _parser().parse_known_args(arguments)
     named = {name: value for name, value in vars(given).items() if name in FigureOptions.model_fields}
     only = tuple(name.strip() for name in given.only.split(",")) if given.only is not None else ()

@@ -1,6 +1,8 @@
-"""The lines below a figure's title: which model it is of."""
+"""The lines below a figure's title: which model or which sweep it is of."""
 
+from report.drawing.markers import MARKERS, counted
 from report.drawing.style import signed
+from tuning.records import SweepRecord
 from vae.cli.format import shown
 from vae.config import TrialConfig
 from vae.datasets.registry import short_name
@@ -10,8 +12,8 @@ DOT = " \N{MIDDLE DOT} "
 LIKELIHOODS = {"continuous_bernoulli": "continuous Bernoulli", "gaussian": "Gaussian"}
 
 
-def describe(description: Description) -> str:
-    """Which model it is, and below it how far it came."""
+def model_caption(description: Description) -> str:
+    """One line on which model it is, and one on how far its training came."""
     model = [short_name(description.dataset), *_architecture(description.config), *_objective(description.config)]
     reached = [f"epoch {description.epoch}"]
     if description.history:
@@ -19,6 +21,14 @@ def describe(description: Description) -> str:
         name, value = ("distortion", last.val_distortion) if last.val_elbo is None else ("ELBO", last.val_elbo)
         reached.append(f"validation {name} {signed(value)} nats")
     return "\n".join(DOT.join(parts) for parts in (model, reached))
+
+
+def sweep_caption(sweep: SweepRecord) -> str:
+    """One line: the sweep, its dataset, its trials by state."""
+    counts = {state: sum(record.state == state for record in sweep.trials) for state in MARKERS}
+    states = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
+    trials = counted(len(sweep.trials), "trial") + (f": {states}" if states else "")
+    return DOT.join((sweep.name, short_name(sweep.dataset), trials))
 
 
 def _architecture(config: TrialConfig) -> list[str]:
@@ -29,7 +39,7 @@ def _architecture(config: TrialConfig) -> list[str]:
 
 
 def _objective(config: TrialConfig) -> list[str]:
-    """What is not as usual, and beside it the weight of the KL and the learning rate."""
+    """Every setting of the objective that is not the default, and always beta and the learning rate."""
     parts = [f"\N{GREEK SMALL LETTER BETA} {shown(config.beta)}"] if config.mode == "vae" else []
     if config.mode == "vae" and config.kl_warmup_epochs:
         parts.append(f"KL warm-up {config.kl_warmup_epochs} epochs")

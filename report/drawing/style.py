@@ -1,4 +1,4 @@
-"""How every figure looks, and a figure as a PNG. Figures are made directly: no pyplot, no global state."""
+"""The style that all figures share, and a figure as a PNG. Figures are made without pyplot or other global state."""
 
 import io
 import math
@@ -13,11 +13,11 @@ from matplotlib.figure import Figure
 DPI = 160
 WIDTH = 7.0  # inches: a text column of a page
 MARGIN = 0.05  # inches
-CHARACTERS_PER_INCH = 16  # of the subtitle
+CHARACTERS_PER_INCH = 16  # in the subtitle
 INK, MUTED, FAINT = "#222222", "#6b6b6b", "#d9d9d9"
 TRAIN, VALIDATION, NOISY, HIGHLIGHT = "#e76300", "#3f90da", "#832db6", "#bd1f01"
-# Okabe & Ito 2008, told apart with every common colour vision deficiency, with yellow darkened for small
-# points on white, and brown and grey added; the figures name each category beside its points too.
+# Okabe & Ito 2008, which can be told apart with every common colour vision deficiency; yellow is darkened for small
+# points on white, brown and grey are added. The figures also name each category beside its points.
 CATEGORIES = (
     "#0072b2", "#e69f00", "#009e73", "#9a9a9a", "#cc79a7", "#8c510a", "#d55e00", "#56b4e9", "#111111", "#cfc100",
 )  # fmt: skip
@@ -51,7 +51,7 @@ styled = matplotlib.rc_context(STYLE)  # a decorator: what the function draws ha
 
 
 def new_figure(title: str, subtitle: str, height: float, width: float = WIDTH) -> Figure:
-    """What it shows in bold and, below it, of which model; height, width: inches of what is drawn below that."""
+    """title: in bold; subtitle: below it, which model it is of. height, width: inches of what is drawn below both."""
     subtitle = wrapped(subtitle, int(width * CHARACTERS_PER_INCH))
     top = 0.36 + 0.16 * len(subtitle.splitlines())
     total = height + top
@@ -64,11 +64,11 @@ def new_figure(title: str, subtitle: str, height: float, width: float = WIDTH) -
 
 
 def fit_height(figure: Figure) -> Figure:
-    """Cut to what is drawn: how high images come out is known only once everything beside them is laid out.
+    """Cut a figure of images to its height, which is known only once everything beside the images is laid out.
 
-    The figure must have been made higher than it needs. What is drawn moves up to the subtitle.
+    The figure must have been made higher than needed; what is drawn moves up to the subtitle.
     """
-    figure.draw_without_rendering()
+    lay_out(figure)
     engine = figure.get_layout_engine()
     width, before = figure.get_size_inches()
     header = before * (1 - engine.get()["rect"][3])  # type: ignore[union-attr]
@@ -86,8 +86,15 @@ def fit_height(figure: Figure) -> Figure:
     return figure
 
 
+def lay_out(figure: Figure) -> None:
+    """Move everything to its place without drawing, which would resample every image for nothing."""
+    engine = figure.get_layout_engine()
+    assert engine is not None
+    engine.execute(figure)
+
+
 def wrapped(text: str, n_characters: int) -> str:
-    """Each line broken where it is too long, best after a dot or a semicolon between two facts."""
+    """Break lines that are too long, always after a dot or a semicolon between two facts."""
     lines: list[str] = []
     for line in text.splitlines():
         current = ""
@@ -102,7 +109,7 @@ def wrapped(text: str, n_characters: int) -> str:
 
 
 def message_figure(title: str, subtitle: str, sentence: str) -> Figure:
-    """In place of a figure that cannot be drawn: why."""
+    """In place of a figure that cannot be drawn, a sentence that says why."""
     figure = new_figure(title, subtitle, 1.4)
     figure.text(0.5, 0.3, sentence, ha="center", va="center", color=MUTED)
     return figure
@@ -118,7 +125,7 @@ def shortened(text: str, n_characters: int) -> str:
 
 
 def without_axes(axes: Axes) -> None:
-    """For images: no frame; ticks are the caller's."""
+    """For images: no frame and no ticks; the caller sets its own."""
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
     axes.set_xticks([])
@@ -130,9 +137,9 @@ def legend_beside(axes: Axes, title: str = "", n_columns: int = 1) -> None:
 
 
 def log_ticks(low: float, high: float, n_most: int = 5) -> list[float]:
-    """Places to write plain numbers on a logarithmic axis from low to high: as many as fit, at most n_most.
+    """Where to write plain numbers on a logarithmic axis from low to high: at most n_most places.
 
-    matplotlib writes powers of ten where the axis has several, and 2 x 10^2 everywhere where it has none.
+    matplotlib would write powers of ten if the axis holds several, and 2 x 10^2 if it holds none.
     """
     exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     for steps in ((1, 1.5, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,)):
@@ -144,7 +151,7 @@ def log_ticks(low: float, high: float, n_most: int = 5) -> list[float]:
 
 
 def category_colours(n: int) -> Sequence[str]:
-    """A colour per category; beyond ten they repeat, and only the labels in the figure tell them apart."""
+    """One colour per category; beyond ten they repeat, and only the labels tell the categories apart."""
     return [CATEGORIES[index % len(CATEGORIES)] for index in range(n)]
 
 

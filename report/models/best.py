@@ -1,62 +1,29 @@
-"""The best trials of a sweep as folders of their own, with every number of them on validation and on test.
-
-The only place that reads the test split.
-"""
+"""The best trials of a sweep, each as a folder of its own: best/1, best/2, ..."""
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from report.models.checkpoints import Checkpoint, read_checkpoint
-from tuning.records import SweepRecord, TrialRecord, ranked
-from vae.cli.arguments import all_cores
-from vae.cli.progress import Lines
-from vae.datasets.registry import load, spec
-from vae.datasets.types import Images
+from report.models.evaluated import EvaluatedModel, evaluated
+from tuning.records import SweepRecord, ranked
 from vae.errors import CheckpointError
-from vae.evaluate.evaluate import Importance, Neighbours, evaluate
-from vae.evaluate.result import Evaluation
 from vae.files import LocalFiles, rebuilt
-from vae.model.metrics import EpochMetrics
 from vae.storage.checkpoint import MODEL_FILE
 from vae.storage.snapshots import SNAPSHOTS_FILE
 
 Say = Callable[[str], None]
 
-BOUND_SAMPLES, BOUND_IMAGES = 500, 200  # a second for each model and split at the default widths, on one CPU core
 
+def export_best(sweep: SweepRecord, data_dir: Path, top_k: int, say: Say) -> list[EvaluatedModel]:
+    """Rebuild best/1 .. best/K from the checkpoints, best first; fewer if fewer can be read.
 
-@dataclass(frozen=True)
-class BestModel:
-    """One of the best: its trial, its checkpoint and every number of it on validation and on test."""
-
-    rank: int
-    checkpoint: Checkpoint
-    validation_evaluation: Evaluation
-    test: Evaluation
-
-    @property
-    def record(self) -> TrialRecord:
-        return self.checkpoint.record
-
-    @property
-    def validation(self) -> EpochMetrics:
-        """Of the epoch that the weights are of."""
-        return self.checkpoint.description.history[-1]
-
-
-def export_best(sweep: SweepRecord, data_dir: Path, top_k: int, say: Say) -> list[BestModel]:
-    """Rebuild best/1 .. best/K from the checkpoints, best first; fewer where fewer can be read.
-
-    A checkpoint that cannot be read is skipped with one line to `say`. Raises DataError where a split
-    cannot be read and UserError where the folder cannot be written; best/ then stays as it was.
+    A checkpoint that cannot be read is skipped with one line to `say`. Raises DataError if a split cannot be read,
+    UserError if the folder cannot be written; best/ then stays as it was.
     """
     checkpoints = _read_best(sweep, top_k, say)
-    best = _evaluated(checkpoints, sweep.dataset, data_dir, say) if checkpoints else []
+    best = evaluated(checkpoints, sweep.dataset, data_dir, say) if checkpoints else []
     with rebuilt(sweep.folder / "best") as folder:
         for one in best:
             _write(one, LocalFiles(folder / str(one.rank)))
@@ -83,33 +50,7 @@ def _read_best(sweep: SweepRecord, top_k: int, say: Say) -> list[Checkpoint]:
     return checkpoints
 
 
-def _evaluated(checkpoints: Sequence[Checkpoint], dataset: str, data_dir: Path, say: Say) -> list[BestModel]:
-    validation, test = load(dataset, data_dir, "validation"), load(dataset, data_dir, "test")
-    labelled = len(spec(dataset, data_dir).class_names) > 1
-    train = load(dataset, data_dir, "train") if labelled else None
-    say(f"Test split: the best {len(checkpoints)} on {len(test.pixels):,} images")
-    best: list[BestModel] = []
-    for one in checkpoints:
-        try:
-            numbers = [_numbers(one, images, train, say) for images in (validation, test)]
-        except CheckpointError as error:
-            say(f"Skipped trial {one.record.trial_id}: {error}")
-            continue
-        best.append(BestModel(len(best) + 1, one, *numbers))
-    return best
-
-
-def _numbers(one: Checkpoint, images: Images, train: Images | None, say: Say) -> Evaluation:
-    """The whole split for what costs little, its first images for the importance-weighted bound."""
-    importance = Importance(BOUND_SAMPLES, BOUND_IMAGES, all_cores())
-    n_bound = min(BOUND_IMAGES, len(images.pixels))
-    told = Lines(f"Trial {one.record.trial_id}, importance-weighted bound, images", n_bound, say)
-    neighbours = None if train is None else Neighbours(images.labels, train)
-    pixels, noise_factor = torch.from_numpy(images.pixels), one.record.config.noise_factor
-    return evaluate(one.model, pixels, importance, neighbours, told, noise_factor)
-
-
-def _write(one: BestModel, files: LocalFiles) -> None:
+def _write(one: EvaluatedModel, files: LocalFiles) -> None:
     files.write(MODEL_FILE, one.checkpoint.content)
     files.write("config.json", one.record.config.model_dump_json(indent=2).encode() + b"\n")
     files.write("metrics.jsonl", "".join(f"{json.dumps(m.as_dict())}\n" for m in one.record.history).encode())
@@ -117,13 +58,13 @@ def _write(one: BestModel, files: LocalFiles) -> None:
 
 
 def _copy_snapshots(trial: LocalFiles, best: LocalFiles) -> None:
-    """What the animations are drawn from, if the trial has it."""
+    """Copy what the animations are drawn from, if the trial has it."""
     content = trial.read(SNAPSHOTS_FILE)
     if content is not None:
         best.write(SNAPSHOTS_FILE, content)
 
 
-def _metrics(one: BestModel) -> dict[str, Any]:
+def _metrics(one: EvaluatedModel) -> dict[str, Any]:
     """Nats per image; ELBO at beta = 1 from one sample of z per image. validation: as training found it."""
     return {
         "trial_id": one.record.trial_id,

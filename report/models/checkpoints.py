@@ -1,4 +1,4 @@
-"""A trial's model file, read and checked for a report, and looked at on held-out images."""
+"""Read a trial's model file, check that it belongs to the trial, and show it held-out images."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from vae.storage.checkpoint import MODEL_FILE, Description, unpack_model
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A trial's model file, read once: a trial that is still running may replace it meanwhile."""
+    """A trial's model file, read once, because a trial that is still running may replace it."""
 
     record: TrialRecord
     content: bytes
@@ -26,7 +26,7 @@ class Checkpoint:
 
 
 def read_checkpoint(record: TrialRecord, sweep: SweepRecord) -> Checkpoint:
-    """Raises CheckpointError for a file that cannot be read and for weights that are not this trial's."""
+    """Raises CheckpointError if the file cannot be read or its weights are not this trial's."""
     where = f"{record.folder}/{MODEL_FILE}"
     content = LocalFiles(sweep.folder / record.folder).read(MODEL_FILE)
     if content is None:
@@ -45,14 +45,14 @@ Look = Callable[[Checkpoint], Subject]
 
 
 class HeldOut:
-    """The validation split of a sweep's dataset, read when the first model is looked at on it."""
+    """The validation split of a sweep's dataset, read when the first model needs it."""
 
     def __init__(self, sweep: SweepRecord, data_dir: Path) -> None:
         self._dataset, self._data_dir = sweep.dataset, data_dir
         self._subjects: dict[str, Subject] = {}
 
     def subject(self, checkpoint: Checkpoint) -> Subject:
-        """What the figures of the model are drawn from, made once for each trial. Raises DataError."""
+        """What the model's figures are drawn from, made once per trial. Raises DataError."""
         record = checkpoint.record
         if record.trial_id not in self._subjects:
             model, description = checkpoint.model, checkpoint.description

@@ -1,16 +1,16 @@
-"""Which images of a split a figure shows: always the same ones, so that two models can be compared."""
+"""Which images of a split a figure shows: always the same, so that two models can be compared."""
 
 import numpy as np
 
-MAX_CLASSES = 10  # more kinds of labels than this are not shown one by one
+MAX_CLASSES = 10  # more classes than this are not shown one by one
 COLUMNS, ROWS = 10, 3
 
 
 def grid(labels: np.ndarray, n_columns: int | None = None, n_rows: int = ROWS) -> tuple[np.ndarray, int]:
-    """Places [rows * columns], row by row, and the number of columns; as many rows as there are images for.
+    """Places in the split, [rows * columns], row by row, and the number of columns; fewer rows if images are few.
 
-    With 2 to 10 classes a column holds images of one class, the classes from left to right: without a wish for
-    the columns as many for each class as fit into 10. Otherwise images spread evenly over the split, because the
+    With 2 to 10 classes each column holds images of one class, the classes from left to right; n_columns None: as
+    many columns per class as fit into COLUMNS. Otherwise the images are spread evenly over the split, because
     neighbours may be frames of one film.
     """
     classes = np.unique(labels)
@@ -23,7 +23,7 @@ def grid(labels: np.ndarray, n_columns: int | None = None, n_rows: int = ROWS) -
     columns_of_class = np.bincount(class_of_column, minlength=len(classes))
     places = [np.flatnonzero(labels == label) for label in classes]
     fewest = min(len(here) // n for here, n in zip(places, columns_of_class, strict=True) if n)
-    if fewest == 0:  # a class of too few images: no columns by class
+    if fewest == 0:  # a class has too few images: no columns by class
         return grid(np.zeros_like(labels), n_columns, n_rows)
     n_rows = min(n_rows, fewest)
     columns = [here[: n * n_rows].reshape(n_rows, n) for here, n in zip(places, columns_of_class, strict=True)]
@@ -31,9 +31,9 @@ def grid(labels: np.ndarray, n_columns: int | None = None, n_rows: int = ROWS) -
 
 
 def pairs(labels: np.ndarray, n: int) -> np.ndarray:
-    """Two images each, [<= n, 2]: of neighbouring classes, then of classes two apart, ...; no pair twice.
+    """At most n pairs of images, [n, 2]: of neighbouring classes, then of classes two apart, ...; no pair twice.
 
-    Without classes: images half a split apart, spread over the split.
+    Without classes: pairs of images half a split apart, spread over the split.
     """
     classes = np.unique(labels)
     half = len(labels) // 2
@@ -51,5 +51,5 @@ def pairs(labels: np.ndarray, n: int) -> np.ndarray:
 
 
 def evenly(n_images: int, n: int) -> np.ndarray:
-    """At most n places of so many, spread evenly, in their order."""
+    """At most n of n_images places, spread evenly, in their order."""
     return np.arange(n_images) if n >= n_images else np.linspace(0, n_images - 1, n).round().astype(int)

@@ -1,4 +1,4 @@
-"""The model that a figure is of, with the images it is looked at on."""
+"""What a figure is of: a model and the held-out images that it is shown."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,16 +19,16 @@ from vae.model.metrics import EpochMetrics, has_rate
 from vae.model.network import Vae
 from vae.storage.checkpoint import Description
 
-Strength = Literal["KL", "variance", "none"]  # what tells a latent that carries much from one that carries little
+Strength = Literal["KL", "variance", "none"]  # the measure of how much a latent carries
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A model, the split it is looked at on and what its encoder makes of the split.
+    """A model, a split of images, and what the model's encoder makes of the split.
 
-    codes: E_q[z|x] of a vae, the code of an autoencoder, [N, L]; None without an encoder. kl: nats, mean over the
-    images, [L]; active: Var_x(codes) > 0.01, [L]; both None unless there is a posterior. class_names: the meaning
-    of each label, () where there are no labels.
+    codes: E_q[z|x] of a vae, the code of an autoencoder, [N, L]; None without an encoder. kl: nats, the mean over the
+    images, [L]; active: Var_x(codes) > 0.01, [L]; both None without a posterior. class_names: the meaning of each
+    label, () without labels.
     """
 
     model: Vae
@@ -52,9 +52,9 @@ class Subject:
         history: list[EpochMetrics],
         class_names: Sequence[str] | None = None,
     ) -> "Subject":
-        """class_names: those of `vae.datasets.registry.spec(name, data_dir)`; None: as the images' dataset has them.
+        """class_names: those of `vae.datasets.registry.spec(name, data_dir)`; None: those of the dataset's name.
 
-        Raises CheckpointError for weights that are no finite numbers, or lead to none.
+        Raises CheckpointError if weights or codes are not finite.
         """
         names = _class_names(description, images) if class_names is None else tuple(class_names)
         if not all(weight.isfinite().all() for weight in model.parameters()):
@@ -71,7 +71,7 @@ class Subject:
         return cls(model, description, split, images, history, names, codes, kl, active)
 
     def _encoded(self) -> tuple[np.ndarray, np.ndarray]:
-        """Codes [N, L] and the KL per dimension [L], 0 where there is no posterior."""
+        """Codes [N, L], and the KL per dimension [L], which is 0 without a posterior."""
         codes, total = [], torch.zeros(self.latent_size, dtype=torch.float64)
         for places in np.array_split(np.arange(len(self)), -(-len(self) // EVALUATION_BATCH)):
             x = self._seen(places, is_noisy=False)
@@ -104,7 +104,7 @@ class Subject:
 
     @property
     def strength(self) -> tuple[Strength, np.ndarray]:
-        """How much each latent carries, [L]: its KL, the variance of a code, or (no encoder) nothing known, 0."""
+        """How much each latent carries, [L]: its KL, the variance of its code, or 0 without an encoder."""
         if self.kl is not None:
             return "KL", self.kl
         if self.codes is not None:
@@ -113,19 +113,19 @@ class Subject:
 
     @property
     def order(self) -> np.ndarray:
-        """The latents' indices, the one that carries most first, [L]."""
+        """The indices of the latents, the one that carries most first, [L]."""
         return np.argsort(-self.strength[1], kind="stable")
 
     def class_name(self, place: int) -> str:
-        """Of one image; '' where there are no labels."""
+        """The class of one image; '' without labels."""
         return self.class_names[int(self.images.labels[place])] if self.class_names else ""
 
     def inputs(self, places: np.ndarray) -> np.ndarray:
-        """What the model is to give back: the images, binarised as in the evaluation, uint8 [n, h, w]."""
+        """The images that the model is to reconstruct, binarised as in the evaluation, uint8 [n, h, w]."""
         return self._grey(self._seen(places, is_noisy=False))
 
     def corrupted(self, places: np.ndarray) -> np.ndarray:
-        """What the encoder of a model with input noise is given, as in the evaluation, uint8 [n, h, w]."""
+        """The noisy images that the encoder is given, as in the evaluation, uint8 [n, h, w]."""
         return self._grey(self._seen(places, is_noisy=True))
 
     @torch.no_grad()
@@ -152,7 +152,7 @@ class Subject:
 
 
 def _class_names(description: Description, images: Images) -> tuple[str, ...]:
-    """A built-in dataset's; of a folder, whose names are not at hand, the labels themselves, if they differ."""
+    """The names of a built-in dataset. A folder's are not known here: the labels themselves, if they differ."""
     if description.dataset in DATASETS:
         return DATASETS[description.dataset].class_names
     last = int(images.labels.max())

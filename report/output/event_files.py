@@ -1,8 +1,8 @@
-"""One TensorBoard event file, written record by record, and the event files of a folder, read again.
+"""Write a TensorBoard event file record by record, and read the event files of a folder.
 
-TensorBoard's own EventFileWriter starts a thread per file and keeps records back for up to two minutes.
-A sweep writes a few records per epoch and wants them to outlive a killed driver, so each record goes to
-the operating system at once: 0.1 ms for the scalars of an epoch.
+TensorBoard's own EventFileWriter starts a thread per file and keeps records back for up to two minutes. A sweep
+writes a few records per epoch, and they must outlive a killed driver, so each record goes to the operating system
+at once.
 """
 
 import io
@@ -22,13 +22,13 @@ from tensorboard.compat.proto import event_pb2, summary_pb2, tensor_pb2, tensor_
 from tensorboard.plugins.text import metadata as text_metadata
 from tensorboard.summary.writer.record_writer import RecordWriter
 
-from vae.errors import UserError
+from vae.files import cannot_write
 
 _serial = itertools.count()
 
 
 class EventFile:
-    """A new event file in a folder. Raises OSError where it cannot be written."""
+    """A new event file in a folder. Raises OSError if it cannot be written."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -43,7 +43,7 @@ class EventFile:
         self.scalars({tag: value}, step, wall_time)
 
     def scalars(self, values: Mapping[str, float], step: int, wall_time: float | None = None) -> None:
-        """Several scalars in one record."""
+        """Several scalars, in one record."""
         summary = summary_pb2.Summary()
         for tag, value in values.items():
             summary.value.add(tag=tag, simple_value=value)
@@ -87,12 +87,12 @@ class EventFile:
 
 
 def write_images(folder: Path, images: Mapping[str, bytes], text: str = "") -> Path:
-    """One event file with the images (PNG or GIF, by tag) and a summary, in place of those that the folder has.
+    """Replace the folder's event files by one with the images (PNG or GIF, by tag) and a summary.
 
-    Raises UserError where it cannot be written.
+    Raises UserError if it cannot be written.
     """
-    try:
-        for old in folder.glob("*tfevents*"):  # of two files TensorBoard would show both
+    with cannot_write(folder):
+        for old in folder.glob("*tfevents*"):  # TensorBoard would show both files
             old.unlink()
         with EventFile(folder) as file:
             if text:
@@ -100,12 +100,10 @@ def write_images(folder: Path, images: Mapping[str, bytes], text: str = "") -> P
             for tag, content in images.items():
                 file.image(tag, content, step=0)
             return file.path
-    except OSError as error:
-        raise UserError(f"{folder}: cannot write TensorBoard's events ({error.strerror or error})") from error
 
 
 def _size(encoded: bytes) -> tuple[int, int]:
-    """Width and height of a GIF or a PNG file, which stand at its beginning."""
+    """Width and height from the header of a GIF or PNG file."""
     is_gif = encoded.startswith(b"GIF8")
     width, height = struct.unpack("<HH", encoded[6:10]) if is_gif else struct.unpack(">II", encoded[16:24])
     return width, height
@@ -119,7 +117,7 @@ def encode_png(image: np.ndarray) -> bytes:
 
 
 def read_events(folder: Path) -> Iterator[event_pb2.Event]:
-    """The events in a folder's own event files, oldest file first, each file up to where it may be torn."""
+    """The events of the event files in this folder, oldest file first; a torn file is read up to the tear."""
     for path in sorted(folder.glob("*tfevents*")):
-        if path.stat().st_size:  # the loader takes an empty file for an error
+        if path.stat().st_size:  # the loader fails on an empty file
             yield from LegacyEventFileLoader(str(path)).Load()

@@ -1,6 +1,6 @@
-"""A sweep in TensorBoard while it runs: an HParams experiment at its root and a run per trial.
+"""A sweep in TensorBoard while it runs: an HParams experiment at its root, and a run per trial.
 
-The sweep's driver imports this before Ray starts, so it imports neither torch nor matplotlib.
+The sweep's driver imports this before Ray starts, so it must import neither torch nor matplotlib.
 """
 
 import time
@@ -22,14 +22,14 @@ from vae.config import Mode
 from vae.model.metrics import EpochMetrics, best, has_rate
 from vae.storage.preview import Preview
 
-LAST_TAG = "time/epoch_seconds"  # ends an epoch's record: an epoch that has it on disk is there whole
+LAST_TAG = "time/epoch_seconds"  # the last value of an epoch's record: if it is on disk, so is the whole epoch
 RECONSTRUCTIONS_TAG = "preview/reconstructions"
 BEST = {
     "val_elbo": "validation ELBO, kept epoch",
     "val_rate": "validation rate, kept epoch",
     "val_distortion": "validation distortion, kept epoch",
 }
-SCALARS = {  # by tag; a trial has those of them that its metrics have
+SCALARS = {  # by tag; a trial has those that its metrics have
     f"{split}/{name}": f"{split}_{name}"
     for split in ("train", "val", "val_noisy")
     for name in ("loss", "elbo", "rate", "distortion")
@@ -40,29 +40,25 @@ class SweepEvents:
     """Implements tuning.records.Observer. Only running trials hold a file open."""
 
     def __init__(
-        self,
-        folder: Path,
-        search: Mapping[str, Mapping[str, Any]],
-        fixed: Mapping[str, Any] | None = None,
-        modes: Collection[str] = ("vae",),
+        self, folder: Path, search: Mapping[str, Mapping[str, Any]], modes: Collection[str] = ("vae",)
     ) -> None:
-        """folder: the sweep's. search: its dimensions as in SweepRecord. fixed: shown as text, once.
-        modes: those that its trials can have, which say what HParams compares them by.
+        """folder: the sweep's. search: its dimensions as in SweepRecord. modes: those that its trials can have,
+        which decide what HParams compares them by.
 
-        A folder that declares its experiment already (a resumed sweep) is left as it is: of two
-        declarations TensorBoard would take either. Raises OSError where the folder cannot be written.
+        A resumed sweep's folder has declared its experiment already and is left as it is: of two declarations
+        TensorBoard takes either. Raises OSError if the folder cannot be written.
         """
         self._folder = folder
         self._trials: dict[str, _TrialEvents] = {}
         if hparams_metadata.EXPERIMENT_TAG not in set(_tags(folder)):
-            _declare(folder, search, fixed or {}, _compared_by(modes))
+            _declare(folder, search, _compared_by(modes))
 
     def started(self, record: TrialRecord) -> None:
-        """Called again for a trial that is open, it changes nothing."""
+        """A second call for an open trial changes nothing."""
         self._open(record)
 
     def epoch(self, record: TrialRecord, metrics: EpochMetrics, preview: Preview | None) -> None:
-        """Writes every epoch of the record's history that is not in the trial's files yet."""
+        """Write every epoch of the record's history that is not in the trial's files yet."""
         self._open(record).epoch(record, metrics.epoch, preview)
 
     def finished(self, record: TrialRecord) -> None:
@@ -72,7 +68,7 @@ class SweepEvents:
         del self._trials[record.trial_id]
 
     def close(self) -> None:
-        """The trials that are still running stay open in HParams: a resumed sweep goes on with them."""
+        """Close the files. Running trials stay open in HParams: a resumed sweep goes on with them."""
         for trial in self._trials.values():
             trial.close()
         self._trials.clear()
@@ -84,7 +80,7 @@ class SweepEvents:
 
 
 class _TrialEvents:
-    """A running trial's event file, and what of the trial is on disk: perhaps from before the driver restarted."""
+    """A running trial's event file, and what is on disk of the trial, perhaps from before the driver restarted."""
 
     def __init__(self, folder: Path, record: TrialRecord) -> None:
         self._last_epoch, self._last_preview, has_start = _written(folder)
@@ -92,8 +88,8 @@ class _TrialEvents:
         self._best = best([metrics for metrics in record.history if metrics.epoch <= self._last_epoch], self._keep)
         self._preview: tuple[int, Preview] | None = None
         self._file = EventFile(folder)
-        if not has_start:  # TensorBoard would keep the first one anyway, with the time of the true start
-            group = record.configuration  # HParams shows the trials of a group as one, with their mean
+        if not has_start:  # TensorBoard keeps the first one, which has the time of the true start
+            group = record.configuration  # HParams shows the trials of a group as one row, with their mean
             self._file.summary(hparams.hparams_pb(record.params, trial_id=group))
 
     def epoch(self, record: TrialRecord, epoch: int, preview: Preview | None) -> None:
@@ -128,7 +124,7 @@ class _TrialEvents:
 
 
 def _since(history: list[EpochMetrics], epoch: int) -> list[EpochMetrics]:
-    """The epochs after `epoch`, found from the end: mostly it is the last one."""
+    """The epochs after `epoch`, searched from the end, because mostly it is the last one alone."""
     start = len(history)
     while start and history[start - 1].epoch > epoch:
         start -= 1
@@ -136,14 +132,14 @@ def _since(history: list[EpochMetrics], epoch: int) -> list[EpochMetrics]:
 
 
 def _scalars(metrics: EpochMetrics, best_so_far: EpochMetrics | None) -> dict[str, float]:
-    """Those that the trial has."""
+    """The scalars that the trial has."""
     values = {tag: getattr(metrics, name, None) for tag, name in SCALARS.items()}
     values |= {f"best/{name}": getattr(best_so_far, name, None) for name in BEST}
     return {tag: value for tag, value in values.items() if value is not None} | {LAST_TAG: metrics.epoch_seconds}
 
 
 def _compared_by(modes: Collection[str]) -> dict[str, str]:
-    """The metrics of HParams, those that every trial has first."""
+    """The metrics of HParams: those that some trial can have, the ones that every trial has first."""
     n_with_rate = sum(has_rate(mode) for mode in get_args(Mode) if mode in modes)
     if n_with_rate == len(modes):
         return BEST
@@ -156,7 +152,7 @@ def _tags(folder: Path) -> Iterator[str]:
 
 
 def _written(folder: Path) -> tuple[int, int, bool]:
-    """A trial's last epoch on disk, the last epoch with a preview (0: none), whether its session has begun."""
+    """A trial's last epoch on disk, its last epoch with a preview (0: none), and whether its session has begun."""
     last = {LAST_TAG: 0, RECONSTRUCTIONS_TAG: 0, hparams_metadata.SESSION_START_INFO_TAG: -1}
     for event in read_events(folder):
         for value in event.summary.value:
@@ -166,18 +162,13 @@ def _written(folder: Path) -> tuple[int, int, bool]:
     return epoch, preview, start >= 0
 
 
-def _declare(
-    folder: Path, search: Mapping[str, Mapping[str, Any]], fixed: Mapping[str, Any], compared_by: Mapping[str, str]
-) -> None:
+def _declare(folder: Path, search: Mapping[str, Mapping[str, Any]], compared_by: Mapping[str, str]) -> None:
     dimensions = [hparams.HParam(name, _domain(dimension)) for name, dimension in search.items()]
     metrics = [
         hparams.Metric(f"best/{name}", display_name=words, dataset_type=hparams.Metric.VALIDATION)
         for name, words in compared_by.items()
     ]
     with EventFile(folder) as file:
-        if fixed:
-            rows = "\n".join(f"| {name} | {value} |" for name, value in fixed.items())
-            file.text("sweep/fixed", f"| hyperparameter | value in every trial |\n|---|---|\n{rows}")
         file.summary(hparams.hparams_config_pb(dimensions, metrics))
 
 
@@ -193,7 +184,7 @@ def _domain(dimension: Mapping[str, Any]) -> hparams.Domain:
 
 
 def _session_end(record: TrialRecord) -> summary_pb2.Summary:
-    """What hparams.summary.session_end_pb makes, which needs TensorFlow. A pruned trial did what it was meant to."""
+    """As hparams.summary.session_end_pb, which needs TensorFlow. A pruned trial counts as a success."""
     status = STATUS_FAILURE if record.state == "failed" else STATUS_SUCCESS
     data = HParamsPluginData(session_end_info=SessionEndInfo(status=status, end_time_secs=time.time()))
     metadata = hparams_metadata.create_summary_metadata(data)

@@ -1,4 +1,4 @@
-"""A model's codes for TensorBoard's embedding projector: every point is its image, coloured by class.
+"""A model's codes for TensorBoard's embedding projector: every point is drawn as its image.
 
 TensorBoard shows them where it finds `projector_config.pbtxt` in its log folder or in a run's.
 """
@@ -12,21 +12,20 @@ from PIL import Image
 
 from report.models.image_choice import evenly
 from report.models.subject import Subject
-from vae.errors import UserError
-from vae.files import LocalFiles
+from vae.files import LocalFiles, cannot_write
 
 CONFIG_FILE = "projector_config.pbtxt"
 VECTORS_FILE, METADATA_FILE, SPRITE_FILE = "projector/vectors.tsv", "projector/metadata.tsv", "projector/sprite.png"
 MAX_POINTS = 2000
-LARGEST_SPRITE = 8192  # pixels a side that TensorBoard and graphics cards can take
-LEAST_COORDINATES = 3  # the projector shows three principal components; of fewer coordinates it draws nothing
+LARGEST_SPRITE = 8192  # pixels a side: what TensorBoard and graphics cards can show
+LEAST_COORDINATES = 3  # the projector shows three principal components and draws nothing with fewer coordinates
 
 
 @dataclass(frozen=True)
 class Points:
-    """vectors: codes [n, L]; images: what the encoder was given, uint8 [n, h, w]; places: which of the split, [n].
+    """vectors: codes [n, L]; images: what the encoder was given, uint8 [n, h, w]; places: in the split, [n].
 
-    names: of each image's class, [] where there are no labels.
+    names: the class of each image, [] without labels.
     """
 
     vectors: np.ndarray
@@ -36,7 +35,7 @@ class Points:
 
 
 def write_projector(subject: Subject, folder: Path, n: int = MAX_POINTS) -> list[Path]:
-    """The projector's files, of at most n images; none for a model without an encoder. Raises UserError."""
+    """Write the projector's files for at most n images; no file for a model without an encoder. Raises UserError."""
     if subject.codes is None:
         return []
     chosen = points(subject, n)
@@ -44,13 +43,11 @@ def write_projector(subject: Subject, folder: Path, n: int = MAX_POINTS) -> list
         VECTORS_FILE: vectors_tsv(chosen.vectors).encode(),
         METADATA_FILE: metadata_tsv(chosen).encode(),
         SPRITE_FILE: sprite_png(chosen.images),
-        CONFIG_FILE: config_pbtxt(chosen).encode(),  # the last: it names the others
+        CONFIG_FILE: config_pbtxt(chosen).encode(),  # last, because it names the others
     }
     for name, bytes_ in content.items():
-        try:
+        with cannot_write(folder / name):
             LocalFiles(folder).write(name, bytes_)
-        except OSError as error:
-            raise UserError(f"{folder / name}: cannot write ({error.strerror or error})") from error
     return [folder / name for name in content]
 
 
@@ -63,7 +60,7 @@ def points(subject: Subject, n: int) -> Points:
 
 
 def _fitting(images: np.ndarray) -> np.ndarray:
-    """Shrunk where the sprite would become too large."""
+    """The images, shrunk if the sprite would become too large."""
     _, height, width = images.shape
     largest = LARGEST_SPRITE // sprite_columns(len(images))
     factor = max(height, width) / largest
@@ -74,19 +71,22 @@ def _fitting(images: np.ndarray) -> np.ndarray:
 
 
 def sprite_columns(n_images: int) -> int:
-    """A power of two, and as many rows: TensorBoard 2.21 looks for image i in row floor(i / number of rows), with the
-    rounding of a graphics card. With any other number some points would show the image of another."""
+    """The sprite's columns, and its rows: a power of two.
+
+    TensorBoard 2.21 looks for image i in row floor(i / rows), computed with a graphics card's rounding. With any
+    other number some points would show another point's image.
+    """
     return next(1 << exponent for exponent in range(16) if 1 << 2 * exponent >= n_images)
 
 
 def vectors_tsv(vectors: np.ndarray) -> str:
-    """A line per point; nine digits give back each float32. Zeros fill up what is short of LEAST_COORDINATES."""
+    """One line per point; nine digits restore each float32. Zeros fill up to LEAST_COORDINATES."""
     missing = max(0, LEAST_COORDINATES - vectors.shape[1])
     return "".join("\t".join([f"{value:.9g}" for value in row] + ["0"] * missing) + "\n" for row in vectors)
 
 
 def metadata_tsv(points: Points) -> str:
-    """Class and place in the split, with a header; without classes the place alone, where a header would be a point."""
+    """Class and place in the split. Without classes the place alone, and no header: it would count as a point."""
     if not points.names:
         return "".join(f"{place}\n" for place in points.places)
     rows = zip(points.names, points.places, strict=True)
@@ -94,10 +94,7 @@ def metadata_tsv(points: Points) -> str:
 
 
 def sprite_png(images: np.ndarray) -> bytes:
-    """The images row by row in one, each in the middle of a square, because the projector draws squares.
-
-    What is beside them is transparent.
-    """
+    """One picture of all images, row by row, each centred in a transparent square: the projector draws squares."""
     n, height, width = images.shape
     side, columns = max(height, width), sprite_columns(n)
     top, left = (side - height) // 2, (side - width) // 2

@@ -2,14 +2,15 @@
 
 from collections.abc import Sequence
 
-from report.drawing.sweep.scores import describe
-from report.models.best import BestModel
-from report.numbers.sweep.rate_distortion import front_table
+from report.drawing.captions import sweep_caption
+from report.models.evaluated import EvaluatedModel
+from report.numbers.sweep.rate_distortion import front
 from tuning.records import Configuration, SweepRecord, TrialRecord, configurations
 from vae.cli.format import shown
 from vae.evaluate.result import Evaluation, ImportanceWeighted
 
 NO_MODEL = "No model is shown: none was asked for, or no trial has left one that can be read."
+NO_FRONT = "No trial has ended, so there is no front of rate and distortion yet."
 MOST_CONFIGURATIONS = 10
 UNITS = (
     "Nats per image, summed over pixels and averaged over images; the ELBO is at beta = 1, from one sample of z "
@@ -19,16 +20,16 @@ UNITS = (
     "this table; the trials were ranked on the validation split."
 )
 
-Row = dict[str, str]  # header: cell; a header that no row has a cell for is left out
+Row = dict[str, str]  # header: cell; a header without a cell in any row is left out
 
 
-def summary(sweep: SweepRecord, best: Sequence[BestModel]) -> str:
-    """Dataset, trials by state, and the best with every number on test and on validation."""
-    parts = [f"# {sweep.name}", describe(sweep), f"Dataset: {sweep.dataset_note}"]
+def summary(sweep: SweepRecord, best: Sequence[EvaluatedModel]) -> str:
+    """The dataset, the trials by state, and the best models with every number on test and on validation."""
+    parts = [f"# {sweep.name}", sweep_caption(sweep), f"Dataset: {sweep.dataset_note}"]
     if any(record.repeat for record in sweep.trials):
         parts += ["## Configurations, by the mean over their seeds", _configurations(sweep)]
-    if front := front_table(sweep):
-        parts += ["## The front of rate and distortion", front]
+    if any(record.metric == "rate_distortion" for record in sweep.trials):
+        parts += ["## The front of rate and distortion", _front(sweep)]
     if best:
         parts += ["## The best on the test split", _table([_test_row(sweep, one) for one in best])]
         parts += ["## The same on the validation split", _table([_validation_row(one) for one in best]), UNITS]
@@ -47,17 +48,34 @@ def _table(rows: Sequence[Row]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in cells)
 
 
-def _test_row(sweep: SweepRecord, one: BestModel) -> Row:
+def _front(sweep: SweepRecord) -> str:
+    """Its trials, lowest rate first."""
+    chosen = front(sweep)
+    if not chosen:
+        return NO_FRONT
+    title = f"The {len(chosen)} trials that no other beats in both, on the validation split, nats per image:"
+    return f"{title}\n\n{_table([_front_row(sweep, record) for record in chosen])}"
+
+
+def _front_row(sweep: SweepRecord, record: TrialRecord) -> Row:
+    reached = record.best
+    assert reached is not None
+    row = {"trial": record.trial_id, **_values(sweep, record)}
+    row |= {"rate": _nats(reached.val_rate), "distortion": _nats(reached.val_distortion)}
+    return row | {"validation ELBO (epoch)": f"{_nats(reached.val_elbo)} ({reached.epoch})"}
+
+
+def _test_row(sweep: SweepRecord, one: EvaluatedModel) -> Row:
     of_trial = {"rank": str(one.rank), "trial": one.record.trial_id, **_values(sweep, one.record)}
     return {**of_trial, **_ranked_by(one), **_numbers("test ", one.test)}
 
 
-def _validation_row(one: BestModel) -> Row:
+def _validation_row(one: EvaluatedModel) -> Row:
     return {"rank": str(one.rank), "trial": one.record.trial_id, **_numbers("", one.validation_evaluation)}
 
 
-def _ranked_by(one: BestModel) -> Row:
-    """What stood for the trial, of the epoch that its weights are of."""
+def _ranked_by(one: EvaluatedModel) -> Row:
+    """The number that ranks the trial, at the epoch whose weights these are."""
     epoch = one.validation
     if epoch.val_elbo is None or one.record.metric == "val_distortion":
         return {"validation distortion (epoch)": f"{epoch.val_distortion:.2f} ({epoch.epoch})"}
@@ -65,13 +83,13 @@ def _ranked_by(one: BestModel) -> Row:
 
 
 def _values(sweep: SweepRecord, record: TrialRecord) -> Row:
-    """The searched hyperparameters; no cell for a conditional one that the trial has not."""
+    """The searched hyperparameters; no cell for a conditional one that the trial lacks."""
     values = {name: record.params[name] for name in sweep.search if name in record.params}
     return {name: shown(value) for name, value in values.items()}
 
 
 def _numbers(of_split: str, found: Evaluation) -> Row:
-    """of_split: what the names of the columns begin with."""
+    """of_split: the start of the columns' names."""
     row: Row = {}
     for name in ("ELBO", "rate", "distortion", "noisy ELBO", "noisy rate", "noisy distortion"):
         row[f"{of_split}{name}"] = _nats(getattr(found, name.lower().replace(" ", "_")))
@@ -98,7 +116,7 @@ def _nats(value: float | None) -> str:
 
 
 def _configurations(sweep: SweepRecord) -> str:
-    """The best of them, each with the spread over its seeds."""
+    """The best configurations, each with the spread over its seeds."""
     ordered = configurations(sweep.trials)
     rows = [_configuration_row(sweep, rank, one) for rank, one in enumerate(ordered[:MOST_CONFIGURATIONS], start=1)]
     rest = len(ordered) - len(rows)
@@ -117,6 +135,6 @@ def _configuration_row(sweep: SweepRecord, rank: int, one: Configuration) -> Row
 
 
 def _first_line(error: str) -> str:
-    """A traceback's last line says what happened; its own folder has the rest."""
+    """The last line of a traceback, which says what happened; error.txt in the trial's folder has the rest."""
     lines = error.strip().splitlines()
     return lines[-1] if lines else "no message"

@@ -1,11 +1,9 @@
 """Records for the report's tests: made up where the numbers matter, trained where the files do."""
 
-import json
+import copy
 import math
-import subprocess
-import sys
-import time
-import urllib.request
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +29,16 @@ def metrics(epoch: int, distortion: float = 90.0, rate: float = 20.0) -> EpochMe
     return EpochMetrics.of(epoch, 2.0, Terms(distortion + 1, rate), Terms(distortion, rate), None, 0.5)
 
 
+def twelve_epochs(mode: str = "vae", noise: str = "none") -> list[EpochMetrics]:
+    """With the numbers that a trial of this mode and input noise has."""
+    found = []
+    for epoch in range(1, 13):
+        terms = Terms(200.0 / epoch, 20.0 if mode == "vae" else None)
+        noisy = terms if noise != "none" and mode != "decoder_only" else None
+        found.append(EpochMetrics.of(epoch, 1.0, terms, terms, noisy, 0.5))
+    return found
+
+
 def record(
     trial_id: str, elbos: list[float], state: State = "complete", rate: float = 20.0, **config: Any
 ) -> TrialRecord:
@@ -48,6 +56,7 @@ def sweep(folder: Path, trials: list[TrialRecord], search: dict[str, dict[str, A
 
 def trained(folder: Path, digits: dict[str, Images], configs: list[dict[str, Any]], epochs: int = 3) -> SweepRecord:
     """A sweep of real digits in a folder, every trial complete, its files written as training writes them."""
+    torch.set_num_threads(1)  # a fixture of a module runs before the one that sets it for each test
     pack = Pack(*(torch.from_numpy(digits[split].pixels) for split in ("train", "validation")))
     records = []
     for number, config in enumerate(configs, start=1):
@@ -60,63 +69,11 @@ def trained(folder: Path, digits: dict[str, Images], configs: list[dict[str, Any
     return sweep(folder, records)
 
 
+def copied_to(folder: Path, original: SweepRecord) -> SweepRecord:
+    """The sweep with files and records of its own, for a test that changes them."""
+    shutil.copytree(original.folder, folder)
+    return replace(original, folder=folder, trials=copy.deepcopy(original.trials))
+
+
 def nan_metrics(epoch: int) -> EpochMetrics:
     return metrics(epoch, math.nan, math.nan)
-
-
-class Client:
-    """Of a TensorBoard that is running."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-
-    def get(self, path: str) -> Any:
-        with urllib.request.urlopen(f"{self._url}data/{path}", timeout=20) as answer:
-            return json.load(answer)
-
-    def post(self, path: str, body: dict[str, Any]) -> Any:
-        headers = {"Content-Type": "application/json"}
-        request = urllib.request.Request(f"{self._url}data/{path}", json.dumps(body).encode(), headers)
-        with urllib.request.urlopen(request, timeout=20) as answer:
-            return json.load(answer)
-
-    def bytes(self, path: str) -> bytes:
-        with urllib.request.urlopen(f"{self._url}data/{path}", timeout=20) as answer:
-            content: bytes = answer.read()
-            return content
-
-    def content_type(self, path: str) -> str:
-        with urllib.request.urlopen(f"{self._url}data/{path}", timeout=20) as answer:
-            return str(answer.headers["Content-Type"])
-
-    def until(self, n_runs: int) -> None:
-        deadline = time.monotonic() + 30
-        while len(self.get("runs")) < n_runs:
-            assert time.monotonic() < deadline, f"TensorBoard shows {self.get('runs')}"
-            time.sleep(0.2)
-
-
-class Serving:
-    """TensorBoard in a process of its own, on a port that it chooses."""
-
-    def __init__(self, folder: Path) -> None:
-        arguments = ["--logdir", str(folder), "--port", "0", "--reload_interval", "1"]
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tensorboard.main", *arguments],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-
-    def __enter__(self) -> Client:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            if " at http://" in line:
-                return Client(line.split(" at ")[1].split()[0])
-        raise AssertionError("TensorBoard ended without an address")
-
-    def __exit__(self, *_: object) -> None:
-        self._process.terminate()
-        self._process.wait(timeout=20)
-        assert self._process.stdout is not None
-        self._process.stdout.close()

@@ -1,16 +1,12 @@
-"""Sweeps with numbers made up, and models untrained, for the tests of what a report compares."""
+"""Sweeps with numbers made up, for the tests of what a report compares."""
 
 from pathlib import Path
 from typing import Any
 
-from report.models.subject import Subject
 from tests.material.reports import sweep as sweep_of
 from tuning.records import State, SweepRecord, TrialRecord
 from vae.config import TrialConfig
-from vae.datasets.types import Images
 from vae.model.metrics import EpochMetrics, Terms, has_rate
-from vae.model.network import Vae, initial_weights
-from vae.storage.checkpoint import Description
 
 
 def choices(*values: Any, **more: Any) -> dict[str, Any]:
@@ -44,15 +40,3 @@ def seeds(number: int, params: dict[str, Any], distortions: list[float], **more:
     """The trials of one configuration, one for each distortion, with seeds 1, 2, ..."""
     every = enumerate(distortions, start=1)
     return [trial(f"{number:04d}-{repeat}", params, d, seed=repeat, **more) for repeat, d in every]
-
-
-def untrained(
-    images: Images, shape: tuple[int, int], history: list[EpochMetrics], dataset: str = "digits", **config: Any
-) -> Subject:
-    """What the figures say is not of interest, whether they can be drawn is."""
-    chosen = TrialConfig(**config)
-    n_pixels = shape[0] * shape[1]
-    model = Vae.alone(n_pixels, chosen)
-    model.load_state_dict(initial_weights(n_pixels, chosen))
-    description = Description(chosen, dataset, shape, max(1, len(history)), history)
-    return Subject.of(model, description, "validation", images, history)

@@ -1,4 +1,4 @@
-"""Models whose codes and pictures are known by construction, for the tests of what a checkpoint shows."""
+"""Models for the tests of what a checkpoint shows: untrained ones, and ones whose codes and pictures are known."""
 
 import math
 from typing import Any
@@ -9,10 +9,28 @@ import torch
 from report.models.subject import Subject
 from vae.config import TrialConfig
 from vae.datasets.types import Images
-from vae.model.network import Vae
+from vae.model.metrics import EpochMetrics
+from vae.model.network import Vae, initial_weights
 from vae.storage.checkpoint import Description
 
 SHAPE = (2, 2)
+
+
+def untrained(
+    images: Images,
+    shape: tuple[int, int],
+    history: list[EpochMetrics],
+    dataset: str = "digits",
+    class_names: tuple[str, ...] | None = None,
+    **config: Any,
+) -> Subject:
+    """For figures of which is of interest whether they can be drawn, not what they show."""
+    chosen = TrialConfig(**config)
+    n_pixels = shape[0] * shape[1]
+    model = Vae.alone(n_pixels, chosen)
+    model.load_state_dict(initial_weights(n_pixels, chosen))
+    description = Description(chosen, dataset, shape, max(1, len(history)), history)
+    return Subject.of(model, description, "validation", images, history, class_names)
 
 
 def subject(means: np.ndarray, labels: list[int] | None = None, log_variance: float = 0.0, **config: Any) -> Subject:
@@ -55,3 +73,8 @@ def grey(z: float) -> int:
 
 def greys(z: np.ndarray) -> list[int]:
     return [grey(value) for value in z]
+
+
+def spread_codes() -> np.ndarray:
+    """Of 201 images: z0 1, z1 from -5 to 5, z2 from 0 to 1; the quantiles of evenly spaced numbers are exact."""
+    return np.stack([np.ones(201), np.linspace(-5, 5, 201), np.linspace(0, 1, 201)], axis=1)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -15,7 +14,8 @@ from PIL import Image
 from report.__main__ import main, read_history
 from report.build import build_report
 from report.output.event_files import read_events
-from tests.material.reports import SEARCH, Serving, record, sweep, trained
+from tests.material.reports import SEARCH, copied_to, record, sweep, trained
+from tests.material.tensorboard import serving
 from tuning.records import SweepRecord, ranked
 from vae.__main__ import main as train
 from vae.config import TrialConfig
@@ -33,19 +33,24 @@ CONFIGS = [{"beta": 1.0}, {"beta": 0.5, "latent_size": 4}, {"beta": 8.0}]
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory, digits: dict[str, Images]) -> SweepRecord:
+def said() -> list[str]:
+    """What the building of `built` says."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory, digits: dict[str, Images], said: list[str]) -> SweepRecord:
     """A sweep with a report of its best two: read it, do not change it."""
     swept = trained(tmp_path_factory.mktemp("demo"), digits, CONFIGS)
     swept.trials.append(record("broken", [], "failed"))
     swept.trials[-1].error = "Traceback (most recent call last):\n  ...\nRuntimeError: no space left"
-    build_report(swept, Path("unused"), 2, lambda _: None)
+    assert build_report(swept, Path("unused"), 2, said.append) == swept.folder / "report"
     return swept
 
 
 @pytest.fixture
 def copied(built: SweepRecord, tmp_path: Path) -> SweepRecord:
-    shutil.copytree(built.folder, tmp_path / "demo")
-    return replace(built, folder=tmp_path / "demo", trials=list(built.trials))
+    return copied_to(tmp_path / "demo", built)
 
 
 def _pngs(folder: Path) -> set[str]:
@@ -60,14 +65,14 @@ def test_there_is_a_png_of_every_figure(built: SweepRecord) -> None:
 
 
 def test_tensorboard_serves_the_same_figures_and_the_summary(built: SweepRecord) -> None:
-    with Serving(built.folder) as client:
+    with serving(built.folder) as client:
         client.until(n_runs=1)
         tags = {tag for tag in client.get("plugin/images/tags")["report"] if not tag.endswith("_over_training")}
         assert tags == {f"sweep/{name}" for name in SWEEP_FIGURES} | {
             f"best_{rank}/{name}" for rank in (1, 2) for name in FIGURES
         }
         (image,) = client.get("plugin/images/images?run=report&tag=best_1/manifold&sample=0")
-        png = client.bytes(f"plugin/images/individualImage?{image['query']}")
+        png = client.content(f"plugin/images/individualImage?{image['query']}")
         assert png == (built.folder / "report/rank_1/manifold.png").read_bytes()
         (text,) = client.get("plugin/text/text?run=report&tag=summary")
         assert "<table>" in text["text"]
@@ -93,31 +98,30 @@ def test_the_summary_says_in_a_line_why_a_trial_failed(built: SweepRecord) -> No
     assert "Traceback" not in text
 
 
-def test_the_summary_of_two_objectives_lists_the_front(tmp_path: Path) -> None:
-    trials = [replace(record(name, [elbo], rate=rate), metric="rate_distortion") for name, elbo, rate in (
-        ("low", -120.0, 5.0), ("beaten", -130.0, 30.0), ("high", -100.0, 25.0),
-    )]  # fmt: skip
-    build_report(sweep(tmp_path, trials), tmp_path, 1, lambda _: None)
-    text = (tmp_path / "report" / "summary.md").read_text()
-    _, _, after = text.partition("## The front of rate and distortion")
-    rows = [line.split(" | ")[0].strip("| ") for line in after.splitlines() if line.startswith("| ")]
-    assert rows == ["trial", "---", "low", "high"]
+@pytest.fixture(scope="module")
+def rebuilt(built: SweepRecord, tmp_path_factory: pytest.TempPathFactory) -> SweepRecord:
+    """The sweep after an epoch more of its best trial, which is worse, with a report of that trial alone."""
+    folder = tmp_path_factory.mktemp("rebuilt") / "demo"
+    swept = copied_to(folder, built)
+    first = ranked(swept.trials)[0]
+    worse = replace(first.history[-1], epoch=len(first.history) + 1, val_elbo=-500.0)
+    swept.trials[swept.trials.index(first)] = replace(first, history=[*first.history, worse])
+    build_report(swept, Path("unused"), 1, lambda _: None)
+    return swept
 
 
-def test_a_rebuild_replaces_everything(copied: SweepRecord) -> None:
-    build_report(copied, Path("unused"), 1, lambda _: None)
-    report = copied.folder / "report"
+@pytest.mark.slow
+def test_a_rebuild_replaces_everything(rebuilt: SweepRecord) -> None:
+    report = rebuilt.folder / "report"
     assert len(list(report.glob("*tfevents*"))) == 1
     written = [value.tag for event in read_events(report) for value in event.summary.value]
     tags = [tag for tag in written if not tag.endswith("_over_training")]
     assert len(tags) == len(set(tags)) == 1 + len(SWEEP_FIGURES) + len(FIGURES)
     assert not (report / "rank_2").exists()
-    assert not (copied.folder / "best" / "2").exists()
+    assert not (rebuilt.folder / "best" / "2").exists()
 
 
-def test_progress_is_said_for_each_of_the_best(copied: SweepRecord) -> None:
-    said: list[str] = []
-    assert build_report(copied, Path("unused"), 2, said.append) == copied.folder / "report"
+def test_progress_is_said_for_each_of_the_best(built: SweepRecord, said: list[str]) -> None:
     assert sum("Drawing best" in line for line in said) == 2
     assert all("\n" not in line for line in said)
 
@@ -131,6 +135,7 @@ def test_without_a_model_the_report_has_the_sweeps_figures_and_says_so(tmp_path:
     assert "no trial has left one" in (tmp_path / "report" / "summary.md").read_text()
 
 
+@pytest.mark.slow
 def test_fewer_trials_than_k_make_a_report_of_those(copied: SweepRecord) -> None:
     one = replace(copied, trials=copied.trials[:1])
     build_report(one, Path("unused"), 3, lambda _: None)
@@ -167,7 +172,7 @@ def _main(*arguments: object) -> int:
     return main([str(argument) for argument in arguments])
 
 
-@pytest.mark.parametrize("where", ["best/1", "trials/0001"])
+@pytest.mark.parametrize("where", ["best/1", pytest.param("trials/0001", marks=pytest.mark.slow)])
 def test_the_command_draws_a_folder_of_the_sweep(
     copied: SweepRecord, where: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -177,21 +182,18 @@ def test_the_command_draws_a_folder_of_the_sweep(
     assert str(folder / "figures" / "manifold.png") in capsys.readouterr().out
 
 
-def test_the_command_draws_where_it_is_told(built: SweepRecord, tmp_path: Path) -> None:
-    assert _main(built.folder / "best/1", "--out", tmp_path / "a" / "b") == 0
-    assert len(_pngs(tmp_path / "a" / "b")) == len(FIGURES)
-    assert not (built.folder / "best/1/figures").exists()
-
-
-def test_the_command_leaves_its_figures_as_tensorboards_images_too_in_one_event_file(
+def test_the_command_draws_where_it_is_told_and_leaves_its_figures_as_tensorboards_images_in_one_event_file(
     built: SweepRecord, tmp_path: Path
 ) -> None:
+    out = tmp_path / "a" / "b"
     for only in ([], ["--only", "samples,manifold"]):
-        assert _main(built.folder / "best/1", "--out", tmp_path, *only) == 0
-        (events,) = tmp_path.glob("*tfevents*")
-        values = {value.tag: value for event in read_events(tmp_path) for value in event.summary.value}
+        assert _main(built.folder / "best/1", "--out", out, *only) == 0
+        assert len(_pngs(out)) == len(FIGURES)
+        (events,) = out.glob("*tfevents*")
+        values = {value.tag: value for event in read_events(out) for value in event.summary.value}
         assert {tag for tag in values if "over_training" not in tag} == ({"samples", "manifold"} if only else FIGURES)
-        assert values["samples"].image.encoded_image_string == (tmp_path / "samples.png").read_bytes(), events
+        assert values["samples"].image.encoded_image_string == (out / "samples.png").read_bytes(), events
+    assert not (built.folder / "best/1/figures").exists()
 
 
 def test_the_command_runs_as_a_module(built: SweepRecord, tmp_path: Path) -> None:
@@ -202,15 +204,12 @@ def test_the_command_runs_as_a_module(built: SweepRecord, tmp_path: Path) -> Non
     assert "nothing" in done.stderr
 
 
-def test_the_report_and_the_command_draw_the_same_figures_with_every_epoch(copied: SweepRecord) -> None:
-    first = ranked(copied.trials)[0]
-    worse = replace(first.history[-1], epoch=len(first.history) + 1, val_elbo=-500.0)
-    copied.trials[copied.trials.index(first)] = replace(first, history=[*first.history, worse])
-    build_report(copied, Path("unused"), 1, lambda _: None)
-    _main(copied.folder / "best/1")
+@pytest.mark.slow
+def test_the_report_and_the_command_draw_the_same_figures_with_every_epoch(rebuilt: SweepRecord) -> None:
+    _main(rebuilt.folder / "best/1")
     for name in FIGURES:
-        own = (copied.folder / "best/1/figures" / f"{name}.png").read_bytes()
-        assert own == (copied.folder / "report/rank_1" / f"{name}.png").read_bytes()
+        own = (rebuilt.folder / "best/1/figures" / f"{name}.png").read_bytes()
+        assert own == (rebuilt.folder / "report/rank_1" / f"{name}.png").read_bytes()
 
 
 def _no_model(folder: Path) -> None:

@@ -17,7 +17,7 @@ from report.options import NAMES, parse
 from tests.material.reports import trained
 from vae.datasets.types import Images
 from vae.errors import UserError
-from vae.storage.checkpoint import MODEL_FILE
+from vae.storage.checkpoint import MODEL_FILE, pack_model, unpack_model
 
 CONFIGS: dict[str, dict[str, Any]] = {
     "vae": {"latent_size": 3},
@@ -31,7 +31,6 @@ CONFIGS: dict[str, dict[str, Any]] = {
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory, digits: dict[str, Images]) -> dict[str, Path]:
     """A trained model of each of CONFIGS: to read only."""
-    torch.set_num_threads(1)  # this runs before the fixture that sets it for each test
     swept = trained(tmp_path_factory.mktemp("models"), digits, list(CONFIGS.values()), epochs=1)
     return {name: swept.folder / record.folder for name, record in zip(CONFIGS, swept.trials, strict=True)}
 
@@ -196,19 +195,14 @@ def _with_header(content: bytes, **changes: str) -> bytes:
 
 
 def _of_another_shape(content: bytes) -> bytes:
-    (length,) = struct.unpack("<Q", content[:8])
-    metadata = json.loads(content[8 : 8 + length])["__metadata__"]
-    weights = safetensors.torch.load(content)
-    weights["mean.weight"] = torch.zeros(5, 16)
-    return safetensors.torch.save(weights, metadata)
+    _, description = unpack_model(content, "here")
+    return pack_model(safetensors.torch.load(content) | {"mean.weight": torch.zeros(5, 16)}, description)
 
 
 def _diverged(content: bytes) -> bytes:
-    (length,) = struct.unpack("<Q", content[:8])
-    metadata = json.loads(content[8 : 8 + length])["__metadata__"]
-    del metadata["crc32"]  # as it was written so
-    weights = {name: weight * np.nan for name, weight in safetensors.torch.load(content).items()}
-    return safetensors.torch.save(weights, metadata)
+    """As it is written of weights that are not finite."""
+    _, description = unpack_model(content, "here")
+    return pack_model({name: weight * np.nan for name, weight in safetensors.torch.load(content).items()}, description)
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,7 @@ import io
 import json
 import math
 import re
-import sys
 import urllib.parse
-import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,7 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.material.sweeps import FinishedSweep, Process, leaderboard, metrics
+from tests.material.sweeps import FinishedSweep, leaderboard, metrics
+from tests.material.tensorboard import Client, started
 
 SCALARS = {
     "train/loss": "train_loss",
@@ -33,81 +32,51 @@ SUCCESS, FAILURE = "STATUS_SUCCESS", "STATUS_FAILURE"
 ALL_STATUSES = [SUCCESS, FAILURE, "STATUS_RUNNING", "STATUS_UNKNOWN"]
 
 
-class TensorBoard:
-    """A server that has loaded a folder, and questions to it."""
-
-    def __init__(self, address: str) -> None:
-        self._address = address
-
-    def get(self, path: str, **query: Any) -> Any:
-        return json.loads(self.bytes(path, **query))
-
-    def bytes(self, path: str, **query: Any) -> bytes:
-        return self._ask(urllib.request.Request(f"{self._address}/{path}?{urllib.parse.urlencode(query)}"))
-
-    def post(self, path: str, content: Any) -> Any:
-        body, headers = json.dumps(content).encode(), {"Content-Type": "application/json"}
-        return json.loads(self._ask(urllib.request.Request(f"{self._address}/{path}", body, headers)))
-
-    def _ask(self, request: urllib.request.Request) -> bytes:
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # the server is on this machine
-        with opener.open(request, timeout=60) as answer:
-            content: bytes = answer.read()
-        return content
-
-
 @pytest.fixture(scope="module")
-def board(finished_sweep: FinishedSweep) -> Iterator[TensorBoard]:
+def board(finished_sweep: FinishedSweep) -> Iterator[Client]:
     """Started with the arguments that the sweep ends with."""
     (arguments,) = re.findall(r"tensorboard (--logdir .*)\n", finished_sweep.ended.stdout)
-    command = [sys.executable, "-m", "tensorboard.main", *arguments.split(), "--host", "127.0.0.1", "--port", "0"]
-    runs = len(leaderboard(finished_sweep.folder)) + 2  # the trials, the sweep's root, the report
-    with Process(command, cwd=finished_sweep.folder.parent.parent) as process:
-        process.until(lambda: "http://" in process.stderr(), "address", seconds=60)
-        (address,) = re.findall(r"http://127\.0\.0\.1:\d+", process.stderr())
-        board = TensorBoard(address)
-        process.until(lambda: len(board.get("data/runs")) == runs, "every run", seconds=60)
-        yield board
+    with started(arguments.split(), cwd=finished_sweep.folder.parent.parent) as client:
+        client.until(n_runs=len(leaderboard(finished_sweep.folder)) + 2)  # the trials, the sweep's root, the report
+        yield client
 
 
-def test_the_runs_are_the_trials_the_sweep_and_its_report(board: TensorBoard, finished_sweep: FinishedSweep) -> None:
+def test_the_runs_are_the_trials_the_sweep_and_its_report(board: Client, finished_sweep: FinishedSweep) -> None:
     trials = [f"trials/{row['trial_id']}" for row in leaderboard(finished_sweep.folder)]
-    assert sorted(board.get("data/runs")) == sorted([".", "report", *trials])
+    assert sorted(board.get("runs")) == sorted([".", "report", *trials])
 
 
-def test_every_trial_has_exactly_the_scalars_of_the_documentation(
-    board: TensorBoard, finished_sweep: FinishedSweep
-) -> None:
-    tags = board.get("data/plugin/scalars/tags")
+def test_every_trial_has_exactly_the_scalars_of_the_documentation(board: Client, finished_sweep: FinishedSweep) -> None:
+    tags = board.get("plugin/scalars/tags")
     for row in leaderboard(finished_sweep.folder):
         best = BEST_SCALARS if row["val_elbo"] else set()  # a trial without a finite epoch has no best
         assert set(tags.pop(f"trials/{row['trial_id']}")) == set(SCALARS) | best
     assert not any(tags.values()), "other runs have no scalars"
 
 
-def test_the_scalars_are_the_metrics_of_every_epoch(board: TensorBoard, finished_sweep: FinishedSweep) -> None:
+def test_the_scalars_are_the_metrics_of_every_epoch(board: Client, finished_sweep: FinishedSweep) -> None:
     for row in leaderboard(finished_sweep.folder):
         history = metrics(finished_sweep.folder, row["trial_id"])
         for tag, name in SCALARS.items():
-            points = board.get("data/plugin/scalars/scalars", run=f"trials/{row['trial_id']}", tag=tag)
+            points = board.get("plugin/scalars/scalars", run=f"trials/{row['trial_id']}", tag=tag)
             assert [step for _, step, _ in points] == [line["epoch"] for line in history]
             values = [math.nan if value in ("NaN", None) else float(value) for _, _, value in points]
             assert values == pytest.approx([line[name] for line in history], rel=1e-6, nan_ok=True), (row, tag)
 
 
 def test_the_best_scalars_end_at_the_leaderboards_numbers_and_the_elbo_only_rises(
-    board: TensorBoard, finished_sweep: FinishedSweep
+    board: Client, finished_sweep: FinishedSweep
 ) -> None:
     for row in (row for row in leaderboard(finished_sweep.folder) if row["val_elbo"]):
         run = f"trials/{row['trial_id']}"
         for name in ("val_elbo", "val_rate", "val_distortion"):
-            values = [value for _, _, value in board.get("data/plugin/scalars/scalars", run=run, tag=f"best/{name}")]
+            values = [value for _, _, value in board.get("plugin/scalars/scalars", run=run, tag=f"best/{name}")]
             assert values[-1] == pytest.approx(float(row[name]), rel=1e-6)
             assert name != "val_elbo" or values == sorted(values)
 
 
-def test_hparams_has_one_experiment_with_the_searched_domains(board: TensorBoard) -> None:
-    experiment = board.post("data/plugin/hparams/experiment", {"experimentName": ""})
+def test_hparams_has_one_experiment_with_the_searched_domains(board: Client) -> None:
+    experiment = board.post("plugin/hparams/experiment", {"experimentName": ""})
     domains = {info["name"]: (info["type"], info.get("domainInterval")) for info in experiment["hparamInfos"]}
     assert domains == {
         "latent_size": ("DATA_TYPE_FLOAT64", {"minValue": 2.0, "maxValue": 16.0}),
@@ -118,7 +87,7 @@ def test_hparams_has_one_experiment_with_the_searched_domains(board: TensorBoard
 
 
 def test_hparams_has_one_session_per_trial_with_its_values_its_end_and_its_best(
-    board: TensorBoard, finished_sweep: FinishedSweep
+    board: Client, finished_sweep: FinishedSweep
 ) -> None:
     groups = {group["name"]: group for group in _session_groups(board)}
     rows = {row["trial_id"]: row for row in leaderboard(finished_sweep.folder)}
@@ -137,7 +106,7 @@ def test_hparams_has_one_session_per_trial_with_its_values_its_end_and_its_best(
         assert shown == {tag: pytest.approx(float(value), rel=1e-6) for tag, value in expected.items()}
 
 
-def _session_groups(board: TensorBoard) -> list[dict[str, Any]]:
+def _session_groups(board: Client) -> list[dict[str, Any]]:
     question = {
         "experimentName": "",
         "allowedStatuses": ALL_STATUSES,
@@ -145,37 +114,35 @@ def _session_groups(board: TensorBoard) -> list[dict[str, Any]]:
         "startIndex": 0,
         "sliceSize": 100,
     }
-    groups: list[dict[str, Any]] = board.post("data/plugin/hparams/session_groups", question)["sessionGroups"]
+    groups: list[dict[str, Any]] = board.post("plugin/hparams/session_groups", question)["sessionGroups"]
     return groups
 
 
 def test_every_trial_that_learns_has_previews_at_the_powers_of_two_and_its_last_epoch(
-    board: TensorBoard, finished_sweep: FinishedSweep
+    board: Client, finished_sweep: FinishedSweep
 ) -> None:
-    tags = board.get("data/plugin/images/tags")
+    tags = board.get("plugin/images/tags")
     for row in (row for row in leaderboard(finished_sweep.folder) if row["state"] != "failed"):
         run, last = f"trials/{row['trial_id']}", int(row["epochs"])
         assert set(tags[run]) == PREVIEWS
         for tag in PREVIEWS:
-            answers = board.get("data/plugin/images/images", run=run, tag=tag, sample=0)
+            answers = board.get("plugin/images/images", run=run, tag=tag, sample=0)
             assert [answer["step"] for answer in answers] == sorted({1, 2, 4, 8, last} & set(range(last + 1)))
             for answer in answers:
                 assert _pixels(board, answer).std() > 5, (run, tag, answer["step"])
 
 
-def test_a_preview_of_reconstructions_has_the_inputs_above(board: TensorBoard) -> None:
-    answers = board.get("data/plugin/images/images", run="trials/0001", tag="preview/reconstructions", sample=0)
+def test_a_preview_of_reconstructions_has_the_inputs_above(board: Client) -> None:
+    answers = board.get("plugin/images/images", run="trials/0001", tag="preview/reconstructions", sample=0)
     first, last = (_pixels(board, answers[index]) for index in (0, -1))
     half = first.shape[0] // 2
     assert np.array_equal(first[:half], last[:half]), "the same images at every epoch"
     assert not np.array_equal(first[half:], last[half:]), "reconstructed by a model that learns"
 
 
-def test_every_figure_of_the_report_is_an_image_of_the_report_run(
-    board: TensorBoard, finished_sweep: FinishedSweep
-) -> None:
+def test_every_figure_of_the_report_is_an_image_of_the_report_run(board: Client, finished_sweep: FinishedSweep) -> None:
     report = finished_sweep.folder / "report"
-    tags = board.get("data/plugin/images/tags")["report"]
+    tags = board.get("plugin/images/tags")["report"]
     files = {path.relative_to(report).with_suffix("").as_posix(): path for path in report.rglob("*.png")}
     del files["projector/sprite"]
     gifs = {
@@ -184,7 +151,7 @@ def test_every_figure_of_the_report_is_an_image_of_the_report_run(
     assert gifs
     assert set(tags) == {_tag(name) for name in files} | gifs
     for name, path in files.items():
-        (answer,) = board.get("data/plugin/images/images", run="report", tag=_tag(name), sample=0)
+        (answer,) = board.get("plugin/images/images", run="report", tag=_tag(name), sample=0)
         assert np.array_equal(_pixels(board, answer), _read(path.read_bytes())), name
 
 
@@ -193,16 +160,16 @@ def _tag(name: str) -> str:
     return name.replace("rank_", "best_") if "/" in name else f"sweep/{name}"
 
 
-def test_the_summary_is_a_text_of_the_report_run(board: TensorBoard, finished_sweep: FinishedSweep) -> None:
-    tags = board.get("data/plugin/text/tags")
+def test_the_summary_is_a_text_of_the_report_run(board: Client, finished_sweep: FinishedSweep) -> None:
+    tags = board.get("plugin/text/tags")
     assert len(tags["report"]) == 1
-    (answer,) = board.get("data/plugin/text/text", run="report", tag=tags["report"][0])
+    (answer,) = board.get("plugin/text/text", run="report", tag=tags["report"][0])
     best = json.loads((finished_sweep.folder / "best" / "1" / "metrics.json").read_text())
     assert f"{best['test']['elbo']:.2f}" in answer["text"]
 
 
-def _pixels(board: TensorBoard, answer: dict[str, Any]) -> np.ndarray:
-    return _read(board.bytes("data/plugin/images/individualImage", **dict(urllib.parse.parse_qsl(answer["query"]))))
+def _pixels(board: Client, answer: dict[str, Any]) -> np.ndarray:
+    return _read(board.content("plugin/images/individualImage", **dict(urllib.parse.parse_qsl(answer["query"]))))
 
 
 def _read(png: bytes) -> np.ndarray:

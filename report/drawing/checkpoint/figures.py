@@ -1,21 +1,25 @@
-"""Every figure of a checkpoint: which there are, which a model has, and why one is missing."""
+"""The list of a checkpoint's figures: which a model has, and why it lacks the others."""
 
 from collections.abc import Callable, Iterator, Sequence
 
 from matplotlib.figure import Figure
 
-from report.drawing.captions import DOT, describe
-from report.drawing.checkpoint.curves import draw_kl_per_dimension, draw_learning_curves
-from report.drawing.checkpoint.decoded import draw_denoising, draw_reconstructions, draw_samples
-from report.drawing.checkpoint.latents import draw_latents
+from report.drawing.captions import DOT, model_caption
+from report.drawing.checkpoint.latents import draw_kl_per_dimension, draw_latents
+from report.drawing.checkpoint.learning_curves import draw_learning_curves
+from report.drawing.checkpoint.manifold import draw_manifold
 from report.drawing.checkpoint.options import FigureOptions
-from report.drawing.checkpoint.walks import draw_interpolations, draw_manifold, draw_traversals
+from report.drawing.checkpoint.reconstructions import draw_denoising, draw_reconstructions
+from report.drawing.checkpoint.samples import draw_samples
+from report.drawing.checkpoint.walks import draw_interpolations, draw_traversals
 from report.drawing.style import message_figure
 from report.models.subject import Subject
-from report.numbers.checkpoint.curves import kl_per_dimension, learning_curves
-from report.numbers.checkpoint.decoded import denoising, reconstructions, sample_blocks
-from report.numbers.checkpoint.latents import latents, tsne
-from report.numbers.checkpoint.walks import interpolations, manifold, traversals
+from report.numbers.checkpoint.latents import kl_per_dimension, latents, tsne
+from report.numbers.checkpoint.learning_curves import learning_curves
+from report.numbers.checkpoint.manifold import manifold
+from report.numbers.checkpoint.reconstructions import denoising, reconstructions
+from report.numbers.checkpoint.samples import sample_blocks
+from report.numbers.checkpoint.walks import interpolations, traversals
 
 Draw = Callable[[Subject, FigureOptions, str], Figure]
 TITLES = {
@@ -30,13 +34,13 @@ TITLES = {
 def checkpoint_figures(
     subject: Subject, options: FigureOptions | None = None, only: Sequence[str] = ()
 ) -> Iterator[tuple[str, Figure]]:
-    """The figures of a checkpoint, each with its name, in the order of FIGURES.
+    """(name, figure) of every figure that the model has, in the order of FIGURES.
 
-    Those that the model has; with `only` those named there, and one that the model has not says why.
+    only: draw these names alone; in place of one that the model lacks, a figure that says why.
     """
     options = options or FigureOptions()
     missing = absent(subject) | ({} if options.tsne else {"tsne": "t-SNE was not asked for."})
-    held_out = describe(subject.description) + f"{DOT}{subject.split} split, {len(subject):,} images"
+    held_out = model_caption(subject.description) + f"{DOT}{subject.split} split, {len(subject):,} images"
     for name, draw in FIGURES.items():
         if only and name in only and name in missing:
             yield name, message_figure(TITLES[name], held_out, missing[name])
@@ -45,7 +49,7 @@ def checkpoint_figures(
 
 
 def absent(subject: Subject) -> dict[str, str]:
-    """The figures that make no sense for a model, each with the reason in a sentence."""
+    """The figures that make no sense for this model, each with the reason in a sentence."""
     reasons = {}
     if not subject.has_noise:
         reasons["denoising"] = "The model was trained without noise on its input."
@@ -67,7 +71,7 @@ def _denoising(subject: Subject, options: FigureOptions, about: str) -> Figure:
 
 
 def _samples(subject: Subject, options: FigureOptions, _: str) -> Figure:
-    return draw_samples(sample_blocks(subject, options.samples), describe(subject.description))
+    return draw_samples(sample_blocks(subject, options.samples), model_caption(subject.description))
 
 
 def _manifold(subject: Subject, options: FigureOptions, about: str) -> Figure:
@@ -97,7 +101,7 @@ def _kl_per_dimension(subject: Subject, _: FigureOptions, about: str) -> Figure:
 
 def _learning_curves(subject: Subject, _: FigureOptions, __: str) -> Figure:
     numbers = learning_curves(subject.history, subject.config.keep)
-    return draw_learning_curves(numbers, describe(subject.description))
+    return draw_learning_curves(numbers, model_caption(subject.description))
 
 
 FIGURES: dict[str, Draw] = {

@@ -1,25 +1,36 @@
-"""The codes of held-out images as points, drawn."""
+"""The latents of held-out images, drawn: the codes as points, and the KL of each latent as a bar."""
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 
-from report.drawing.checkpoint.walks import latent_name
-from report.drawing.style import category_colours, legend_beside, new_figure, shortened, styled
+from report.drawing.checkpoint.manifold import latent_name
+from report.drawing.style import (
+    FAINT,
+    VALIDATION,
+    category_colours,
+    lay_out,
+    legend_beside,
+    new_figure,
+    shortened,
+    styled,
+)
 from report.models.image_choice import MAX_CLASSES
-from report.numbers.checkpoint.latents import Latents, name_places
+from report.numbers.checkpoint.latents import KlPerDimension, Latents, name_places
 
 HALO = [withStroke(linewidth=3, foreground="white")]
 MAX_NAMES = 30  # of classes, written beside their points
 LONGEST_NAME = 24  # characters
 HEIGHT, WIDTH = 5.6, 6.4  # inches
-OF_TIME = "cividis"  # told apart with every common colour vision deficiency (Nunez et al. 2018)
+OF_TIME = "cividis"  # readable with every common colour vision deficiency (Nunez et al. 2018)
+MAX_BARS = 64  # more latents than this are drawn as one outline
 
 
 @styled
 def draw_latents(numbers: Latents, about: str) -> Figure:
-    """Coloured by label, or by the place in the split; of one latent, a row per class."""
+    """Points coloured by class, or by their place in the split. One latent: one row per class."""
     by = {"none": "", "PCA": ": principal components", "t-SNE": ": t-SNE"}[numbers.projection]
     figure = new_figure(
         f"Latents of held-out images{by}", "\n".join([about, *_notes(numbers)]), HEIGHT, _width(numbers)
@@ -32,18 +43,18 @@ def draw_latents(numbers: Latents, about: str) -> Figure:
         axes.set_aspect("equal", adjustable="datalim")
         axes.set_ylabel(_axis(numbers, 1))
     axes.set_xlabel(_axis(numbers, 0))
-    figure.draw_without_rendering()  # the equal aspect moves the limits; the next layout knows the ticks that makes
+    lay_out(figure)  # the equal aspect moves the limits; the next layout then knows the ticks of the new limits
     return figure
 
 
 def _width(numbers: Latents) -> float:
-    """Inches: more where the names of the classes are long."""
+    """In inches: wider where the names of the classes are long."""
     longest = max((len(name) for name in numbers.class_names), default=0)
     return WIDTH + 0.07 * max(0, min(longest, LONGEST_NAME) - 8)
 
 
 def _notes(numbers: Latents) -> list[str]:
-    """The line below the subtitle, if there is something to say: how many images, and how they were projected."""
+    """A line below the caption on how many images are drawn and how they were projected; [] if all, as they are."""
     n_points = len(numbers.z)
     parts = [f"{n_points:,} of the images, evenly spread"] if n_points < numbers.n_images else []
     if numbers.projection == "PCA":
@@ -69,12 +80,12 @@ def _axis(numbers: Latents, place: int) -> str:
 
 
 def _size(numbers: Latents) -> float:
-    """Of a point, in square points: small where there are many."""
+    """The area of a point, in square points: small where there are many."""
     return float(np.clip(12_000 / len(numbers.z), 3, 22))
 
 
 def _draw_classes(axes: Axes, numbers: Latents) -> None:
-    """Class by class would bury the first: the points are drawn in the split's order, the legend by class."""
+    """Draw the points in the split's order, because class by class the first classes would be buried."""
     classes = np.unique(numbers.labels)
     names = [shortened(numbers.class_names[label], LONGEST_NAME) for label in classes]
     palette = category_colours(len(classes))
@@ -89,9 +100,9 @@ def _draw_classes(axes: Axes, numbers: Latents) -> None:
 
 
 def _write_names(axes: Axes, numbers: Latents, names: list[str]) -> None:
-    """Each at its points' median, larger if it is short."""
+    """Write each name at the median of its points; short names are larger."""
     points = 12 if max(map(len, names)) <= 3 else 8
-    per_inch = float(np.ptp(numbers.z, axis=0).max() or 1.0) / 4.6  # of z; the axes are about 4.6 inches a side
+    per_inch = float(np.ptp(numbers.z, axis=0).max() or 1.0) / 4.6  # z per inch: the axes are about 4.6 inches a side
     sizes = np.array([(0.75 * len(name) + 0.3, 1.4) for name in names]) * points / 72 * per_inch
     places = name_places(numbers.z, numbers.labels, sizes)
     axes.update_datalim(np.concatenate([places - sizes / 2, places + sizes / 2]))
@@ -101,7 +112,7 @@ def _write_names(axes: Axes, numbers: Latents, names: list[str]) -> None:
 
 
 def _draw_places(axes: Axes, numbers: Latents) -> None:
-    """Without classes: coloured by the place in the split, which of a film is its time."""
+    """Without classes: colour by the place in the split, which is the time of a film."""
     points = axes.scatter(
         numbers.z[:, 0], numbers.z[:, 1], s=_size(numbers), c=numbers.places, cmap=OF_TIME, alpha=0.85, linewidths=0
     )
@@ -115,7 +126,7 @@ def _of_place(numbers: Latents) -> str:
 
 
 def _draw_rows(axes: Axes, numbers: Latents) -> None:
-    """A row per class: points spread within it by their rank, so that no random number is needed."""
+    """One row per class; points are spread within it by their index, so that no random number is needed."""
     classes = np.unique(numbers.labels)
     for row, (label, colour) in enumerate(zip(classes, category_colours(len(classes)), strict=True)):
         z = numbers.z[numbers.labels == label, 0]
@@ -129,3 +140,32 @@ def _draw_rows(axes: Axes, numbers: Latents) -> None:
 def _draw_over_time(axes: Axes, numbers: Latents) -> None:
     axes.scatter(numbers.z[:, 0], numbers.places, s=_size(numbers), c=numbers.places, cmap=OF_TIME, linewidths=0)
     axes.set_ylabel(_of_place(numbers))
+
+
+@styled
+def draw_kl_per_dimension(numbers: KlPerDimension, about: str) -> Figure:
+    """Bars, the highest first; beyond MAX_BARS latents one outline."""
+    n_latents = len(numbers.kl)
+    figure = new_figure("KL of each latent dimension", about, 3.6)
+    axes = figure.subplots()
+    places = np.arange(n_latents)
+    width = 0.8 if n_latents <= MAX_BARS else 1.0
+    handles = []
+    for active, colour, name in ((True, VALIDATION, "active"), (False, FAINT, "not active")):
+        chosen = numbers.active == active
+        axes.bar(places[chosen], numbers.kl[chosen], width, color=colour)
+        handles.append(Patch(color=colour, label=f"{name}: {chosen.sum()} of {n_latents}"))
+    axes.set_ylabel("KL (nats per image)")
+    axes.set_xlabel("latent dimension, highest KL first")
+    _name_bars(axes, numbers.dimensions)
+    axes.set_xlim(-0.6, max(n_latents, 8) - 0.4)
+    axes.legend(
+        handles=handles, title=f"rate R = {numbers.kl.sum():.2f} nats\nactive: Var[E[z | x]] > 0.01", alignment="left"
+    )
+    return figure
+
+
+def _name_bars(axes: Axes, dimensions: np.ndarray) -> None:
+    if len(dimensions) <= 32:
+        axes.set_xticks(range(len(dimensions)), [f"z{index}" for index in dimensions])
+        axes.tick_params(axis="x", length=0, labelsize=8 if len(dimensions) <= 20 else 6.5)

@@ -1,4 +1,4 @@
-"""What may be chosen about the figures of one checkpoint, each declared once: the command line reads it from here."""
+"""The options of a checkpoint's figures, each declared once: the command line is generated from these fields."""
 
 from typing import Any
 
@@ -6,13 +6,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from report.models.image_choice import COLUMNS, ROWS
 from report.models.subject import Subject
-from report.numbers.checkpoint.decoded import N_SAMPLES
 from report.numbers.checkpoint.latents import N_POINTS, PERPLEXITY
-from report.numbers.checkpoint.walks import GRID, MAX_PAIRS, MAX_TRAVERSALS, RANGE, Spacing
+from report.numbers.checkpoint.manifold import GRID, RANGE, Spacing
+from report.numbers.checkpoint.samples import N_SAMPLES
+from report.numbers.checkpoint.walks import MAX_PAIRS, MAX_TRAVERSALS
 
 
 class FigureOptions(BaseModel):
-    """Sizes are of a default that suits; what a figure does with a wish only if there is one asks `wished`."""
+    """Every field has a default. A figure that treats a set option differently from its default asks `wished`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -34,11 +35,11 @@ class FigureOptions(BaseModel):
     perplexity: float = Field(PERPLEXITY, ge=1, le=10_000, description="Of t-SNE.")
 
     def wished(self, name: str) -> Any:
-        """The value that was chosen, None where none was."""
+        """The value that the user set; None where none was set."""
         return getattr(self, name) if name in self.model_fields_set else None
 
     def faults_of(self, subject: Subject) -> list[str]:
-        """What these options ask for that this model or this split cannot give, a line each."""
+        """One line for each option that this model or this split cannot follow."""
         faults = self._manifold_faults(subject) + (self._tsne_faults(subject) if self.tsne else [])
         if not self.tsne and self.wished("perplexity") is not None:
             faults.append(f"--perplexity {self.perplexity:g}: is t-SNE's; add --tsne")

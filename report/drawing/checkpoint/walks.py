@@ -1,85 +1,23 @@
-"""Walks through the latent space, drawn."""
-
-import math
+"""Traversals and interpolations, drawn."""
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from report.drawing.checkpoint.manifold import strength_words
 from report.drawing.style import HIGHLIGHT, WIDTH, fit_height, new_figure, shortened, signed, styled, without_axes
-from report.drawing.tiles import GAP, SMALL, enlarge, large_tile, tile
-from report.numbers.checkpoint.walks import Interpolations, Manifold, Plane, Traversals
+from report.drawing.tiles import GAP, large_tile
+from report.numbers.checkpoint.walks import Interpolations, Traversals
 
-MAX_TICKS = 8  # along a side of the manifold
-CELL = 0.3  # inches of an image of the manifold, at the least
-NEARLY_BLACK = 32  # of 255
 LINE = 0.13  # inches of a row of text
-UNITS = {"KL": " nats", "variance": "", "none": ""}
-
-
-@styled
-def draw_manifold(numbers: Manifold, about: str) -> Figure:
-    n_rows, n_columns, height, width = numbers.images.shape
-    side = max(6.1 * math.sqrt(width / height), n_columns * CELL)  # inches; a tall image makes a narrower figure
-    across = side if n_rows > 1 else max(WIDTH, n_columns * CELL)
-    figure = new_figure(
-        "Learned manifold", f"{about}\n{_note(numbers)}", across * n_rows / n_columns * height / width + 1, across
-    )
-    axes = figure.subplots()
-    gap = 0 if height >= 2 * SMALL and _ends_in_black(numbers.images) else 2
-    picture = tile(enlarge(numbers.images.reshape(-1, height, width)), n_columns, gap)
-    axes.imshow(picture, vmin=0, vmax=255)
-    without_axes(axes)
-    shown = _ticks(n_columns)
-    texts = [signed(value) for value in numbers.places[0][shown]]
-    axes.set_xticks((shown + 0.5) * picture.shape[1] / n_columns - 0.5, texts)
-    axes.set_xlabel(latent_name(numbers.plane, 0))
-    if n_rows > 1:
-        shown = _ticks(n_rows)
-        texts = [signed(value) for value in numbers.places[1][shown]]
-        axes.set_yticks((n_rows - shown - 0.5) * picture.shape[0] / n_rows - 0.5, texts)
-        axes.set_ylabel(latent_name(numbers.plane, 1))
-    return fit_height(figure)
-
-
-def _ends_in_black(images: np.ndarray) -> bool:
-    """Images that do need no line between them."""
-    edges = (images[..., 0, :], images[..., -1, :], images[..., :, 0], images[..., :, -1])
-    return max(float(edge.mean()) for edge in edges) < NEARLY_BLACK
-
-
-def _ticks(n: int) -> np.ndarray:
-    return np.linspace(0, n - 1, min(n, MAX_TICKS)).round().astype(int)
-
-
-def _note(numbers: Manifold) -> str:
-    limit = "" if numbers.limit is None else f"{numbers.limit:g}"
-    note = {
-        "normal": "places spaced evenly in the prior's probability"
-        + (f" within \N{PLUS-MINUS SIGN}{limit}" * bool(limit)),
-        "uniform": f"places spaced evenly from \N{MINUS SIGN}{limit} to {limit}",
-        "codes": "an autoencoder has no prior: places spaced evenly over the middle 99 % of its codes",
-    }[numbers.spacing]
-    others = numbers.plane.latent_size - len(numbers.plane.dimensions)
-    stay = "0" if numbers.plane.strength != "variance" else "the codes' mean"
-    return note + (f"; the other {others} latent{'s' * (others > 1)} at {stay}" if others else "")
-
-
-def latent_name(plane: Plane, place: int) -> str:
-    """ "z3   (KL 4.50 nats)" """
-    return f"z{plane.dimensions[place]}" + _strength(plane.strength, plane.strengths[place], "   ({})")
-
-
-def _strength(strength: str, value: float, wording: str) -> str:
-    return "" if strength == "none" else wording.format(f"{strength} {value:.2f}{UNITS[strength]}")
 
 
 @styled
 def draw_traversals(numbers: Traversals, about: str) -> Figure:
-    """A row per latent; beside it the image whose code is walked from."""
+    """One row per latent; on the left the image whose code is varied."""
     n_rows, n_columns, height, width = numbers.images.shape
-    n_lines = {"KL": 2, "variance": 3, "none": 1}[numbers.strength]  # of a row's name
+    n_lines = {"KL": 2, "variance": 3, "none": 1}[numbers.strength]  # of the name of a row
     across = max(WIDTH, 1.6 + n_columns * n_lines * LINE * width / height)
     high = max(n_rows / n_columns, 0.25) * across * height / width
     figure = new_figure("Traversals of single latents", f"{about}\n{_of_traversals(numbers)}", high + 1, across)
@@ -125,7 +63,7 @@ def _draw_origin(axes: Axes, numbers: Traversals) -> None:
 def _names_of_rows(numbers: Traversals) -> list[str]:
     names = []
     for index, value, z in zip(numbers.dimensions, numbers.strengths, numbers.z, strict=True):
-        name = f"z{index}" + _strength(numbers.strength, value, "\n{}")
+        name = f"z{index}" + strength_words(numbers.strength, value, "\n{}")
         if numbers.strength == "variance":
             name = f"{name}\n{signed(z[0], 1)} \N{HORIZONTAL ELLIPSIS} {signed(z[-1], 1)}"
         names.append(name)
@@ -133,7 +71,7 @@ def _names_of_rows(numbers: Traversals) -> list[str]:
 
 
 def _frame_own_places(axes: Axes, numbers: Traversals, shape: tuple[int, ...]) -> None:
-    """A frame around the image whose z is nearest to the code's own, in the rows that reach as far."""
+    """Frame the image whose z is nearest to the code's own, in the rows whose range holds it."""
     n_rows, n_columns = numbers.z.shape
     height, width = shape[0] / n_rows, shape[1] / n_columns
     for row, (z, own) in enumerate(zip(numbers.z, numbers.at_image, strict=True)):
@@ -147,7 +85,7 @@ def _frame_own_places(axes: Axes, numbers: Traversals, shape: tuple[int, ...]) -
 
 @styled
 def draw_interpolations(numbers: Interpolations, about: str) -> Figure:
-    """A row per pair: an image, what is decoded on the way, the other image."""
+    """One row per pair: an image, what is decoded on the way, the other image."""
     n_pairs, n_steps, height, width = numbers.images.shape
     note = "straight lines between the two images' codes; the first and the last step are their reconstructions"
     across = max(WIDTH, 2 + (n_steps + 2) * LINE * width / height)

@@ -2,22 +2,20 @@
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import NullFormatter
 
-from report.drawing.markers import NO_TRIAL
-from report.drawing.style import MUTED, category_colours, legend_beside, log_ticks, message_figure, new_figure, styled
+from report.drawing.markers import DASH, NO_TRIAL, line_handles
+from report.drawing.style import category_colours, legend_beside, log_ticks, message_figure, new_figure, styled
 from report.labels import BETA, filled
-from report.numbers.sweep.images_seen import Bound
+from report.numbers.sweep.images_seen import ImagesSeen
 
-DASH = (0, (4, 2))
-MOST_MARKED = 20  # epochs
-CHARACTERS = 26  # of a line of the legend
+MOST_MARKED = 20  # epochs: longer curves have no marker at each
+CHARACTERS = 26  # in a line of the legend
 
 
 @styled
-def draw_bound(numbers: Bound, about: str) -> Figure:
-    """After Kingma & Welling 2013, figure 2; a colour per trial, training solid, validation dashed."""
+def draw_images_seen(numbers: ImagesSeen, about: str) -> Figure:
+    """After Kingma & Welling 2013, figure 2: one colour per trial, training solid, validation dashed."""
     what = "Lower bound" if numbers.is_elbo else "Distortion"
     title = f"{what} against training images seen"
     if not numbers.curves:
@@ -41,12 +39,11 @@ def draw_bound(numbers: Bound, about: str) -> Figure:
     axes.set_xlabel("training images seen (epochs \N{MULTIPLICATION SIGN} images of the training split)")
     axes.set_ylabel(f"{f'ELBO at {BETA} = 1' if numbers.is_elbo else 'distortion'} (nats per image)")
     legend_beside(axes)
-    styles = [Line2D([], [], color=MUTED, ls=ls, label=label) for ls, label in (("-", "train"), (DASH, "validation"))]
-    figure.legend(handles=styles, loc="outside lower center", ncols=2)
+    figure.legend(handles=line_handles("train", "validation"), loc="outside lower center", ncols=2)
     return figure
 
 
-def _notes(numbers: Bound) -> str:
+def _notes(numbers: ImagesSeen) -> str:
     notes = [numbers.rule] if numbers.rule else []
     if numbers.has_noise:
         notes.append("of models with input noise: from the corrupted input, in training and in validation")

@@ -1,19 +1,18 @@
 """What noise on the input costs, drawn."""
 
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
-from report.drawing.style import MUTED, category_colours, legend_beside, new_figure, styled
+from report.drawing.markers import DASH, line_handles
+from report.drawing.style import category_colours, legend_beside, new_figure, styled
 from report.labels import words
-from report.numbers.sweep.input_noise import NoiseCurves
+from report.numbers.sweep.input_noise import InputNoise
 
-DASH = (0, (4, 2))
 FACTOR = "noise factor of training and of the corrupted input\n(gaussian: standard deviation; salt and pepper: share)"
 
 
 @styled
-def draw_noise_curves(numbers: NoiseCurves, about: str) -> Figure:
-    """A colour per kind of noise; clean inputs solid, corrupted ones dashed."""
+def draw_input_noise(numbers: InputNoise, about: str) -> Figure:
+    """One colour per kind of noise; clean inputs solid, corrupted ones dashed."""
     what = "ELBO" if numbers.is_elbo else "distortion"
     figure = new_figure(f"Clean and corrupted inputs: the validation {what}", about, 3.8)
     axes = figure.subplots()
@@ -23,9 +22,5 @@ def draw_noise_curves(numbers: NoiseCurves, about: str) -> Figure:
     axes.set_xlabel(FACTOR)
     axes.set_ylabel(f"validation {what} (nats per image)")
     legend_beside(axes, "noise")
-    styles = [
-        Line2D([], [], color=MUTED, ls=ls, label=f"{label} input")
-        for ls, label in (("-", "clean"), (DASH, "corrupted"))
-    ]
-    figure.legend(handles=styles, loc="outside lower center", ncols=2)
+    figure.legend(handles=line_handles("clean input", "corrupted input"), loc="outside lower center", ncols=2)
     return figure

@@ -1,4 +1,4 @@
-"""Rate against distortion, drawn from the numbers of report.numbers.sweep.rate_distortion."""
+"""Rate against distortion of each trial, drawn."""
 
 import math
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ NO_RATE = "No trial of this sweep has a rate: only a vae has a posterior to comp
 
 @styled
 def draw_rate_distortion(numbers: RateDistortion, about: str) -> Figure:
-    """After Alemi et al. 2018, figure 1: down and left is better, a dashed line is one ELBO."""
+    """After Alemi et al. 2018, figure 1: down and left is better; along a dashed line the ELBO is the same."""
     title = "Rate against distortion of each trial"
     if not numbers.shown:
         return message_figure(title, about, NO_RATE if numbers.n_without else NO_TRIAL)
@@ -72,7 +72,7 @@ def _norm(colours: np.ndarray, log: bool) -> Normalize:
 
 
 def _draw_front(axes: Axes, front: Sequence[Point]) -> None:
-    """A step line: what lies above or to the right of it is beaten in both; and a ring around each of its trials."""
+    """A step line, above which every trial is beaten in both, and a ring around each trial on the front."""
     if front:
         rates, distortions = _places(front)
         axes.step(rates, distortions, where="post", color=HIGHLIGHT, lw=1.1, zorder=2)
@@ -86,9 +86,9 @@ def _front_handle(front: Sequence[Point]) -> list[Line2D]:
 
 
 def _iso_elbo_lines(axes: Axes, shown: Sequence[Point]) -> None:
-    """Dashed lines of equal ELBO = -(D + R) over what the axes show, each with its value away from the points."""
+    """Dashed lines of equal ELBO = -(D + R) across the axes, each labelled away from the points."""
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
-    rate, distortion = np.meshgrid(np.linspace(left, right, 100), np.linspace(bottom, top, 100))  # clabel wants many
+    rate, distortion = np.meshgrid(np.linspace(left, right, 100), np.linspace(bottom, top, 100))  # clabel needs many
     levels = MaxNLocator(14, steps=[1, 2, 5, 10]).tick_values(-(right + top), -(left + bottom))
     lines = axes.contour(
         rate, distortion, -(rate + distortion), levels=levels, colors="#b5b5b5", linestyles="dashed", linewidths=0.8

@@ -1,7 +1,8 @@
-"""The figures of a sweep: the numbers of report.numbers.sweep.scores and its neighbours, drawn."""
+"""The trials' scores, drawn: in the order of their start, against each hyperparameter, and by seed."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,58 +12,19 @@ from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from report.drawing.markers import COLOURS, MARKERS, NO_TRIAL, counted, state_handles
 from report.drawing.style import INK, MUTED, VALIDATION, WIDTH, log_ticks, message_figure, new_figure, styled
-from report.drawing.sweep.images_seen import draw_bound
-from report.drawing.sweep.input_noise import draw_noise_curves
-from report.drawing.sweep.rate_distortion import draw_rate_distortion
-from report.drawing.sweep.repeats import draw_repeats
-from report.labels import name_of, words
-from report.numbers.sweep import scores
-from report.numbers.sweep.compared import compared
-from report.numbers.sweep.images_seen import bound
-from report.numbers.sweep.importance import Importance, importance
-from report.numbers.sweep.input_noise import noise_curves
-from report.numbers.sweep.rate_distortion import rate_distortion
-from tuning.records import SweepRecord
-from vae.datasets.registry import short_name
+from report.labels import name_of, named, words
+from report.numbers.sweep.scores import History, Metric, Point, Repeats, Slice, Slices
 
-MAX_COLUMNS = 3
+MAX_COLUMNS = 3  # of slices
 SEEDS_NOTE = "\neach configuration: mean over its seeds, bar: standard deviation"
-
-
-def sweep_figures(sweep: SweepRecord) -> Iterator[tuple[str, Figure]]:
-    """Every figure of a sweep that needs no model, with its name; whatever the sweep has reached, each is there.
-
-    Only the two last depend on what is searched: repeats, and noise on the input.
-    """
-    about, metric = describe(sweep), scores.metric_of(sweep)
-    yield "rate_distortion", draw_rate_distortion(rate_distortion(sweep), about)
-    yield "optimisation_history", draw_history(scores.history(sweep), about)
-    yield "parameter_importance", draw_importance(importance(sweep), metric, about)
-    yield "slices", draw_slices(scores.slices(sweep), about)
-    yield "bound_per_images_seen", draw_bound(bound(sweep, compared(sweep)), about)
-    if scores.has_repeats(sweep):
-        yield "repeats", draw_repeats(scores.repeats(sweep), about)
-    if (by_noise := noise_curves(sweep)).curves:
-        yield "denoising", draw_noise_curves(by_noise, about)
-
-
-def describe(sweep: SweepRecord) -> str:
-    """Which sweep it is, in a line: trials by state."""
-    counts = {state: sum(record.state == state for record in sweep.trials) for state in MARKERS}
-    states = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
-    trials = counted(len(sweep.trials), "trial") + (f": {states}" if states else "")
-    return " \N{MIDDLE DOT} ".join((sweep.name, short_name(sweep.dataset), trials))
-
-
-def _seeds_note(points: Sequence[scores.Point], has_repeats: bool) -> str:
-    if not has_repeats:
-        return ""
-    counts = sorted({point.n for point in points})
-    return f"{SEEDS_NOTE} \N{MIDDLE DOT} n = {counts[0]}" + (f" to {counts[-1]}" if len(counts) > 1 else "")
+MAX_ROWS = 30  # of repeats
+ROW = 0.36  # inches: a row of repeats
+ABOVE = 0.22  # of a row: the dots of the trials stand above the bar of their mean
 
 
 @styled
-def draw_history(numbers: scores.History, about: str) -> Figure:
+def draw_history(numbers: History, about: str) -> Figure:
+    """Every trial by state, and the best so far as a step line."""
     title = "Optimisation history"
     if not numbers.points:
         return message_figure(title, about, NO_TRIAL)
@@ -82,54 +44,9 @@ def draw_history(numbers: scores.History, about: str) -> Figure:
     return figure
 
 
-def _scatter_states(axes: Axes, placed: list[tuple[float, scores.Point]], floor: float, metric: scores.Metric) -> None:
-    """Trials by state; one worse than `floor` sits on the edge of the axes with an arrow that leaves them."""
-    edge, inside = (0.0, 0.06) if metric.sign > 0 else (1.0, 0.94)
-    for x, point in placed:
-        colour = COLOURS[point.state]
-        if point.score >= floor:
-            y, style = metric.sign * point.score, {"marker": MARKERS[point.state], "s": 30, "edgecolors": "white"}
-            if point.sd is not None:
-                axes.errorbar(x, y, yerr=point.sd, color=colour, lw=1.2, capsize=2.5, zorder=2)
-            axes.scatter(x, y, color=colour, zorder=3, linewidths=0.5, **style)  # type: ignore[arg-type]
-        else:
-            axes.annotate(
-                "", (x, edge), (x, inside), xycoords=axes.get_xaxis_transform(),
-                textcoords=axes.get_xaxis_transform(), arrowprops={"arrowstyle": "->", "color": colour},
-            )  # fmt: skip
-
-
-def _limit(axes: Axes, points: Sequence[scores.Point], floor: float, metric: scores.Metric) -> None:
-    """The axis of nats, from the worst point that is not below the floor to the best, with their spread."""
-    shown = [point for point in points if point.score >= floor]
-    ends = [metric.sign * point.score + side * (point.sd or 0.0) for point in shown for side in (-1, 1)]
-    margin = 0.07 * (max(ends) - min(ends)) or 1.0
-    axes.set_ylim(min(ends) - margin, max(ends) + margin)
-
-
 @styled
-def draw_importance(numbers: Importance, metric: scores.Metric, about: str) -> Figure:
-    title = f"Parameter importance for the validation {metric.name}"
-    if numbers.left_out:
-        about += f"\nleft out, because not every trial has it: {', '.join(map(name_of, numbers.left_out))}"
-    if numbers.why_not:
-        return message_figure(title, about, numbers.why_not)
-    when = "complete trials" if numbers.by_epoch is None else f"trials, by epoch {numbers.by_epoch}, which all reached,"
-    note = f"PED-ANOVA: what sets the best {numbers.n_top} of {numbers.n_trials} {when} apart"
-    figure = new_figure(title, f"{about}\n{note}", 0.8 + 0.34 * len(numbers.shares))
-    axes = figure.subplots()
-    names, shares = [name_of(name) for name in numbers.shares][::-1], list(numbers.shares.values())[::-1]
-    bars = axes.barh(names, shares, color=VALIDATION, height=0.65)
-    axes.bar_label(bars, [f"{share:.0%}" for share in shares], padding=3, fontsize=8)
-    axes.set_xlim(0, max(shares) * 1.12)
-    axes.set_xlabel("share of the importance")
-    axes.tick_params(axis="y", length=0)
-    axes.xaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
-    return figure
-
-
-@styled
-def draw_slices(numbers: scores.Slices, about: str) -> Figure:
+def draw_slices(numbers: Slices, about: str) -> Figure:
+    """One panel per searched hyperparameter, all on one axis of scores."""
     title = f"Hyperparameters against the validation {numbers.metric.name}"
     if not numbers.slices:
         return message_figure(title, about, "No trial of this sweep has finished an epoch, or it searches nothing.")
@@ -145,12 +62,12 @@ def draw_slices(numbers: scores.Slices, about: str) -> Figure:
         axes.set_visible(False)
     for axes in grid[:, 0]:
         axes.set_ylabel(numbers.metric.label.replace(" (", "\n("))
-    _limit(grid[0, 0], points, numbers.floor, numbers.metric)  # of all: they share it
+    _limit(grid[0, 0], points, numbers.floor, numbers.metric)  # the panels share the axis
     figure.legend(handles=state_handles([point.state for point in points]), loc="outside lower center", ncols=4)
     return figure
 
 
-def _draw_slice(axes: Axes, one: scores.Slice, numbers: scores.Slices) -> None:
+def _draw_slice(axes: Axes, one: Slice, numbers: Slices) -> None:
     if one.choices is None:
         placed = [(float(point.params[one.name]), point) for point in one.points]
     else:
@@ -171,6 +88,80 @@ def _draw_slice(axes: Axes, one: scores.Slice, numbers: scores.Slices) -> None:
         axes.set_title(note, color=MUTED, fontsize=7.5)
 
 
-def _spread(point: scores.Point) -> float:
-    """Trials of one choice side by side, the golden ratio apart: no random number."""
+def _spread(point: Point) -> float:
+    """Where a trial stands among those of its choice: the golden ratio apart, so that no random number is needed."""
     return (point.number * 0.618034 % 1 - 0.5) * 0.5
+
+
+def _seeds_note(points: Sequence[Point], has_repeats: bool) -> str:
+    if not has_repeats:
+        return ""
+    counts = sorted({point.n for point in points})
+    return f"{SEEDS_NOTE} \N{MIDDLE DOT} n = {counts[0]}" + (f" to {counts[-1]}" if len(counts) > 1 else "")
+
+
+def _scatter_states(axes: Axes, placed: list[tuple[float, Point]], floor: float, metric: Metric) -> None:
+    """Draw each point by its state; one worse than `floor` becomes an arrow that leaves the axes."""
+    edge, inside = (0.0, 0.06) if metric.sign > 0 else (1.0, 0.94)
+    for x, point in placed:
+        colour = COLOURS[point.state]
+        if point.score >= floor:
+            y, style = metric.sign * point.score, {"marker": MARKERS[point.state], "s": 30, "edgecolors": "white"}
+            if point.sd is not None:
+                axes.errorbar(x, y, yerr=point.sd, color=colour, lw=1.2, capsize=2.5, zorder=2)
+            axes.scatter(x, y, color=colour, zorder=3, linewidths=0.5, **style)  # type: ignore[arg-type]
+        else:
+            axes.annotate(
+                "", (x, edge), (x, inside), xycoords=axes.get_xaxis_transform(),
+                textcoords=axes.get_xaxis_transform(), arrowprops={"arrowstyle": "->", "color": colour},
+            )  # fmt: skip
+
+
+def _limit(axes: Axes, points: Sequence[Point], floor: float, metric: Metric) -> None:
+    """Let the axis of nats reach from the worst point above the floor to the best, each with its spread."""
+    shown = [point for point in points if point.score >= floor]
+    ends = [metric.sign * point.score + side * (point.sd or 0.0) for point in shown for side in (-1, 1)]
+    margin = 0.07 * (max(ends) - min(ends)) or 1.0
+    axes.set_ylim(min(ends) - margin, max(ends) + margin)
+
+
+@styled
+def draw_repeats(numbers: Repeats, about: str) -> Figure:
+    """One row per configuration, the best mean on top."""
+    title = f"Seeds: the validation {numbers.metric.name} of each trial, by configuration"
+    if not numbers.configurations:
+        return message_figure(title, about, "No configuration of this sweep has a trial in each of its seeds.")
+    shown, sign = numbers.configurations[:MAX_ROWS], numbers.metric.sign
+    figure = new_figure(title, about + _repeats_note(numbers), 0.75 + ROW * max(len(shown), 2))
+    axes = figure.subplots()
+    for row, one in enumerate(shown):
+        axes.scatter([sign * score for score in one.scores], [row - ABOVE] * len(one.scores), s=26, color=VALIDATION,
+                     alpha=0.75, linewidths=0, zorder=2, label="a trial" if row == 0 else None)  # fmt: skip
+        axes.errorbar(sign * one.mean, row, xerr=one.sd, color=INK, marker="|", ms=11, mew=1.6, lw=1.2, capsize=3,
+                      zorder=3, label="mean and standard deviation" if row == 0 else None)  # fmt: skip
+    axes.set_yticks(range(len(shown)), _labels([one.params for one in shown]))
+    axes.tick_params(axis="y", length=0)
+    axes.set_ylim(max(len(shown), 2) - 0.5, -0.6)
+    axes.grid(axis="y", color="#ececec", lw=0.7)
+    axes.set_axisbelow(True)
+    axes.set_xlabel(numbers.metric.label)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    return figure
+
+
+def _repeats_note(numbers: Repeats) -> str:
+    counts = sorted({len(one.scores) for one in numbers.configurations})
+    notes = [f"n = {counts[0]}" + (f" to {counts[-1]}" if len(counts) > 1 else "") + " seeds, best mean first"]
+    if len(numbers.configurations) > MAX_ROWS:
+        notes.append(f"the best {MAX_ROWS} of {len(numbers.configurations)} configurations")
+    if numbers.n_failed:
+        notes.append(f"{counted(numbers.n_failed, 'configuration')} with a failed trial not shown")
+    return "\n" + " \N{MIDDLE DOT} ".join(notes)
+
+
+def _labels(every: Sequence[dict[str, Any]]) -> list[str]:
+    """Name each configuration by the values that differ; a single one by all of its values."""
+    names = list(dict.fromkeys(name for params in every for name in params))
+    varying = [name for name in names if len({str(params.get(name)) for params in every}) > 1] or names
+    labels = [", ".join(named(name, params[name]) for name in varying if name in params) for params in every]
+    return [label or "the one configuration" for label in labels]

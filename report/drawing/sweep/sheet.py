@@ -1,4 +1,4 @@
-"""The compared models of a sweep side by side, drawn: a study in one picture."""
+"""The compared models of a sweep side by side, drawn."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,24 +17,24 @@ from report.drawing.tiles import SMALL, tile
 from report.labels import filled
 from report.models.image_choice import MAX_CLASSES
 from report.numbers.checkpoint.latents import Latents
-from report.numbers.checkpoint.walks import Manifold
+from report.numbers.checkpoint.manifold import Manifold
 from report.numbers.sweep.sheet import Sheet, SheetColumn
 from vae.model.metrics import EpochMetrics
 
 TITLE = "The compared models side by side"
 NO_MODEL = "No compared trial has left a model that can be read."
-WIDTH, GAP, LEFT, RIGHT = 1.75, 0.32, 1.35, 0.15  # inches: a column, between two, the names of the rows, the margin
-ROW_GAP, LINE, TICKS, LEGEND = 0.16, 0.15, 0.08, 0.4  # inches: between two rows, a line of text, below them all
-LEAST_WIDTH = 6.0  # inches, for title and legend above and below a column or two
+WIDTH, GAP, LEFT, RIGHT = 1.75, 0.32, 1.35, 0.15  # inches: a column, the gap, the row names, the margin
+ROW_GAP, LINE, TICKS, LEGEND = 0.16, 0.15, 0.08, 0.4  # inches: between rows, a line of text, below all rows
+LEAST_WIDTH = 6.0  # inches: title and legend need as much above one or two columns
 IMAGES_PER_ROW = 5
-CHARACTERS, MAX_LINES = 21, 3  # of a column's name in a line; of parts with a line each
+CHARACTERS, MAX_LINES = 21, 3  # of a column's name: in a line, and how many parts may have a line each
 UNITS = "numbers: validation, nats per image"
-PRIOR_RADIUS = 2.0  # of 86 % of a 2-D standard normal: 1 - exp(-radius^2 / 2)
+PRIOR_RADIUS = 2.0  # holds 86 % of a 2-D standard normal: 1 - exp(-radius^2 / 2)
 
 
 @dataclass(frozen=True)
 class Row:
-    """A view that every column may have. value: what is drawn, None where a model has no such view."""
+    """A view that a column may have. value: what is drawn, None if the model has no such view."""
 
     name: str
     height: float
@@ -44,7 +44,7 @@ class Row:
 
 @styled
 def draw_sheet(sheet: Sheet, about: str) -> Figure:
-    """A column per model, a row per view; a dash where one model has no such view, no row where none has."""
+    """One column per model, one row per view. A dash where one model lacks the view; no row where all lack it."""
     columns = sheet.columns
     if not columns:
         return message_figure(TITLE, about, NO_MODEL)
@@ -56,7 +56,7 @@ def draw_sheet(sheet: Sheet, about: str) -> Figure:
     height = header + sum(row.height + ROW_GAP for row in rows) + (LEGEND if handles else TICKS)
     width = max(LEFT + len(columns) * (WIDTH + GAP) - GAP + RIGHT, LEAST_WIDTH)
     figure = new_figure(TITLE, about + _notes(sheet), height, width)
-    figure.set_layout_engine("none")  # the places are known
+    figure.set_layout_engine("none")  # every place is computed below
     for number, (column, name) in enumerate(zip(columns, names, strict=True)):
         left = LEFT + number * (WIDTH + GAP)
         _draw_header(figure, left, height, name, column.metrics)
@@ -86,7 +86,7 @@ def _latents_and_prior(column: SheetColumn) -> tuple[Latents, bool] | None:
 
 
 def _names(columns: Sequence[SheetColumn]) -> list[str]:
-    """Each on one line where all fit; otherwise all are broken between their parts."""
+    """Each name on one line if all fit; otherwise all are broken between their parts."""
     if all(len(", ".join(column.parts)) <= CHARACTERS for column in columns):
         return [", ".join(column.parts) for column in columns]
     if max(len(column.parts) for column in columns) <= MAX_LINES:
@@ -95,7 +95,7 @@ def _names(columns: Sequence[SheetColumn]) -> list[str]:
 
 
 def _notes(sheet: Sheet) -> str:
-    """What the columns do not say of themselves."""
+    """The lines below the caption: what the columns do not say themselves."""
     columns, notes = sheet.columns, [UNITS]
     if any(column.corrupted is not None for column in columns):
         notes.append("reconstruction: of the corrupted input where there is one")
@@ -111,7 +111,7 @@ def _notes(sheet: Sheet) -> str:
 
 
 def _draw_header(figure: Figure, left: float, top: float, name: str, metrics: EpochMetrics) -> None:
-    """The column's name, and its numbers on validation, in nats per image."""
+    """Write the column's name, and below it its numbers on validation, in nats per image."""
     width, height = figure.get_size_inches()
     x, n_lines = (left + WIDTH / 2) / width, len(name.splitlines())
     figure.text(x, top / height, name, ha="center", va="top", fontsize=9, fontweight="bold", linespacing=1.15)
@@ -120,7 +120,7 @@ def _draw_header(figure: Figure, left: float, top: float, name: str, metrics: Ep
 
 
 def _numbers(metrics: EpochMetrics) -> str:
-    """'ELBO -104.21', below it what it is the sum of; of a model without a rate the distortion alone."""
+    """'ELBO -104.21' and below it its rate and distortion; without a rate the distortion alone."""
     if metrics.val_elbo is None or metrics.val_rate is None:
         lines = [f"distortion {signed(metrics.val_distortion)}"]
     else:
@@ -165,12 +165,12 @@ def _draw_manifold(axes: Axes, manifold: Manifold) -> None:
 
 
 def _show(axes: Axes, picture: np.ndarray) -> None:
-    """Smoothed where a pixel of the picture is not a whole number of the figure's."""
+    """Antialias, because a pixel of the picture may not be a whole number of the figure's pixels."""
     axes.imshow(picture, vmin=0, vmax=255, aspect="auto", interpolation="antialiased")
 
 
 def _draw_codes(axes: Axes, value: tuple[Latents, bool]) -> None:
-    """The codes coloured by class, on equal axes; each model has its own range."""
+    """The codes, coloured by class, on equal axes; each model has its own range."""
     latents, has_prior = value
     classes = np.unique(latents.labels)
     colours = np.array(category_colours(len(classes)))[np.searchsorted(classes, latents.labels)]
@@ -186,7 +186,7 @@ def _draw_codes(axes: Axes, value: tuple[Latents, bool]) -> None:
 
 
 def _class_handles(columns: Sequence[SheetColumn]) -> list[Line2D]:
-    """For the legend of the scatters; none without a scatter, without classes, and where they are too many."""
+    """For the legend of the scatter plots; none without a scatter plot, without classes, or with too many classes."""
     latents = next((column.latents for column in columns if column.latents is not None), None)
     classes = np.unique(latents.labels) if latents is not None else np.array([])
     if latents is None or not 1 < len(classes) <= MAX_CLASSES:

@@ -1,11 +1,11 @@
-"""The lower bound against the number of training images seen (Kingma & Welling 2013, figure 2), as plain numbers."""
+"""The lower bound against the number of training images seen (Kingma & Welling 2013, figure 2)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from report.numbers.sweep.compared import Comparison
+from report.numbers.sweep.compared_trials import Comparison
 from report.numbers.sweep.scores import score_floor
 from tuning.records import SweepRecord, TrialRecord
 from vae.datasets.registry import DATASETS
@@ -13,7 +13,7 @@ from vae.datasets.registry import DATASETS
 
 @dataclass(frozen=True)
 class Curve:
-    """One trial, nats per image; images_seen, train and validation: [E], NaN where it diverged.
+    """One trial, nats per image. images_seen, train, validation: [E], NaN where it diverged.
 
     parts: what sets the trial apart from the others.
     """
@@ -25,11 +25,12 @@ class Curve:
 
 
 @dataclass(frozen=True)
-class Bound:
-    """`is_elbo`: the curves are of the ELBO; of the distortion where a trial has no ELBO.
+class ImagesSeen:
+    """One curve per compared trial.
 
-    has_noise: a trial has input noise; its validation is then of the corrupted input, as its training is.
-    limits: of the axis of nats; they leave out what lies far from what the trials came to.
+    is_elbo: the curves show the ELBO; if a trial has none, the distortion. has_noise: a trial has input noise, and
+    its validation is of the corrupted input, as its training is. limits: of the axis of nats, without far values.
+    rule: which trials these are, '' for all.
     """
 
     curves: list[Curve]
@@ -39,17 +40,17 @@ class Bound:
     rule: str
 
 
-def bound(sweep: SweepRecord, comparison: Comparison) -> Bound:
+def images_seen(sweep: SweepRecord, comparison: Comparison) -> ImagesSeen:
     records = [column.record for column in comparison.columns]
     is_elbo = all(record.val_elbo is not None for record in records)
     n_images = n_training_images(sweep)
     curves = [_curve(column.parts, column.record, is_elbo, n_images) for column in comparison.columns]
     has_noise = any(record.config.input_noise != "none" for record in records)
-    return Bound(curves, is_elbo, has_noise, _limits(curves, 1 if is_elbo else -1), comparison.rule)
+    return ImagesSeen(curves, is_elbo, has_noise, _limits(curves, 1 if is_elbo else -1), comparison.rule)
 
 
 def n_training_images(sweep: SweepRecord) -> int:
-    """A folder's number of images is in the manifest only."""
+    """How many images the training split has. A folder's number is in the manifest only."""
     if sweep.dataset in DATASETS:
         return DATASETS[sweep.dataset].n_images["train"]
     return int(sweep.manifest["dataset"]["images"]["train"])
@@ -68,7 +69,7 @@ def _curve(parts: tuple[str, ...], record: TrialRecord, is_elbo: bool, n_images:
 
 
 def _limits(curves: Sequence[Curve], sign: int) -> tuple[float, float]:
-    """sign: 1 where more is better. The first epochs may lie as far below the rest as the floor allows."""
+    """sign: 1 where higher is better, else -1. The first epochs may be as much worse as the floor allows."""
     values = [sign * float(value) for curve in curves for value in (*curve.train, *curve.validation)]
     finite = [value for value in values if np.isfinite(value)]
     if not finite:

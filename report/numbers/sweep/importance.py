@@ -1,4 +1,4 @@
-"""Which hyperparameters matter: PED-ANOVA over a sweep's trials, as plain numbers."""
+"""Which hyperparameters matter: PED-ANOVA over a sweep's trials."""
 
 import math
 import warnings
@@ -17,17 +17,17 @@ from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
 from tuning.records import SweepRecord, TrialRecord
 
-MIN_TRIALS = 10  # PED-ANOVA compares the best with all; Optuna advises five or more among the best
+MIN_TRIALS = 10  # PED-ANOVA compares the best with all trials; Optuna advises at least five among the best
 TOP_TRIALS = 5
-TOP_QUANTILE = 0.1  # PED-ANOVA's own default, once there are fifty trials
+TOP_QUANTILE = 0.1  # PED-ANOVA's default, used from fifty trials on
 
 
 @dataclass(frozen=True)
 class Importance:
-    """The share of each searched hyperparameter, highest first, of `n_trials`; or why there is none.
+    """The share of each searched hyperparameter, highest first: the best n_top trials against all n_trials.
 
-    `by_epoch`: the trials are compared by what they had reached there; None: by their best epoch.
-    `left_out`: hyperparameters that only some of the trials have.
+    why_not: why there are no shares, '' if there are. by_epoch: the trials are compared at this epoch; None: each at
+    its best epoch. left_out: hyperparameters that only some of the trials have.
     """
 
     shares: dict[str, float]
@@ -39,8 +39,11 @@ class Importance:
 
 
 def importance(sweep: SweepRecord) -> Importance:
-    """PED-ANOVA (Watanabe et al. 2023) over the complete trials; where the scheduler left too few of them, over
-    all that ended, each by its best up to the epoch that every one of them reached: there all are comparable."""
+    """PED-ANOVA (Watanabe et al. 2023) over the complete trials.
+
+    If the scheduler left too few of them: over all trials that ended, each by its best up to the epoch that every
+    one of them reached, where they can be compared.
+    """
     by_epoch, records = None, [record for record in sweep.trials if record.state == "complete" and record.best]
     if len(records) < MIN_TRIALS:
         by_epoch, records = _at_common_epoch(sweep)
@@ -52,7 +55,7 @@ def importance(sweep: SweepRecord) -> Importance:
     quantile = max(TOP_QUANTILE, TOP_TRIALS / len(trials))
     raw = _ped_anova(trials, quantile)
     total = sum(raw.values())
-    if total <= 0:  # Optuna would call all parameters equally important
+    if total <= 0:  # Optuna would call all hyperparameters equally important
         why_not = "No hyperparameter sets the best of these trials apart from the rest."
         return Importance({}, len(trials), 0, why_not, left_out=left_out)
     shares = {name: value / total for name, value in raw.items()}
@@ -61,7 +64,7 @@ def importance(sweep: SweepRecord) -> Importance:
 
 
 def _at_common_epoch(sweep: SweepRecord) -> tuple[int | None, list[TrialRecord]]:
-    """The epoch that every complete and pruned trial reached, and each of these as it was there."""
+    """The last epoch that every complete and pruned trial reached, and each of these trials as it was there."""
     ended = [record for record in sweep.trials if record.state in ("complete", "pruned") and record.best]
     common = min((len(record.history) for record in ended), default=None)
     cut = [replace(record, history=record.history[:common]) for record in ended]
@@ -71,7 +74,7 @@ def _at_common_epoch(sweep: SweepRecord) -> tuple[int | None, list[TrialRecord]]
 def _shared_by_all(
     search: dict[str, dict[str, Any]], records: Sequence[TrialRecord]
 ) -> tuple[dict[str, dict[str, Any]], list[str]]:
-    """The dimensions that every trial has, and the names of the others: searched only where they apply."""
+    """The dimensions that every trial has, and the names of the others, whose condition only some trials meet."""
     shared = {name: search[name] for name in search if all(name in record.params for record in records)}
     return shared, [name for name in search if name not in shared]
 
@@ -102,7 +105,7 @@ def _ped_anova(trials: list[optuna.trial.FrozenTrial], quantile: float) -> dict[
 
 
 def _frozen(record: TrialRecord, search: dict[str, dict[str, Any]]) -> optuna.trial.FrozenTrial | None:
-    """The trial as Optuna has it; None for a baseline outside the search space, which Optuna refuses."""
+    """The trial as an Optuna trial; None for a baseline outside the search space, which Optuna refuses."""
     distributions = {name: _distribution(dimension) for name, dimension in search.items()}
     params = {name: record.params[name] for name in search}
     try:

@@ -1,4 +1,4 @@
-"""What noise on the input costs: clean and corrupted inputs by kind and strength of the noise, as plain numbers."""
+"""What noise on the input costs: clean and corrupted inputs by kind and strength of the noise."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from tuning.records import SweepRecord, TrialRecord, ranked
 class NoiseCurve:
     """The best trial of each strength of one kind of noise, weakest first; nats per image, each [n].
 
-    clean, corrupted: of the model's inputs on validation; the target is clean in both.
+    clean, corrupted: the validation inputs that the model is given; the target is clean in both.
     """
 
     noise: str
@@ -21,20 +21,20 @@ class NoiseCurve:
 
 
 @dataclass(frozen=True)
-class NoiseCurves:
-    """`is_elbo`: the curves are of the ELBO; of the distortion where a trial has no ELBO."""
+class InputNoise:
+    """One curve per kind of noise. is_elbo: the curves show the ELBO; if a trial has none, the distortion."""
 
     curves: list[NoiseCurve]
     is_elbo: bool
 
 
-def noise_curves(sweep: SweepRecord) -> NoiseCurves:
-    """No curve in a sweep without input noise."""
+def input_noise(sweep: SweepRecord) -> InputNoise:
+    """A sweep without input noise has no curve."""
     shown = [record for record in ranked(sweep.trials) if record.state != "failed" and _has_noise(record)]
     is_elbo = all(record.val_elbo is not None for record in shown)
     kinds = sorted({record.config.input_noise for record in shown})
     of_kind = {kind: [record for record in shown if record.config.input_noise == kind] for kind in kinds}
-    return NoiseCurves([_curve(kind, records, is_elbo) for kind, records in of_kind.items()], is_elbo)
+    return InputNoise([_curve(kind, records, is_elbo) for kind, records in of_kind.items()], is_elbo)
 
 
 def _has_noise(record: TrialRecord) -> bool:

@@ -1,4 +1,4 @@
-"""Rate against distortion over a sweep's trials, and the front of those that no other beats in both."""
+"""Rate against distortion of a sweep's trials, and their Pareto front."""
 
 from dataclasses import dataclass
 
@@ -8,15 +8,13 @@ from report.labels import BETA
 from report.numbers.sweep.scores import Point, points, score_floor
 from tuning import records
 from tuning.records import SweepRecord, TrialRecord
-from vae.cli.format import shown
 
-LABEL_MARGIN = 0.09  # of the axes, between their edges and the middle of a label
-NO_FRONT = "No trial has ended, so there is no front of rate and distortion yet."
+LABEL_MARGIN = 0.09  # of the axes: least distance from their edge to the middle of a label
 
 
 @dataclass(frozen=True)
 class RateDistortion:
-    """`colours` are the shown points' beta, or their ELBO where beta is not searched. n_hidden: too far to show.
+    """colours: the beta of the shown points, or their ELBO if beta is not searched. n_hidden: trials too far to show.
 
     n_without: trials without a rate. front: always shown, lowest rate first; [] in a sweep of one objective.
     """
@@ -50,16 +48,13 @@ def rate_distortion(sweep: SweepRecord) -> RateDistortion:
 
 
 def elbo(point: Point) -> float:
-    """Nats per image, at beta = 1."""
+    """The ELBO at beta = 1, nats per image."""
     assert point.rate is not None
     return -(point.rate + point.distortion)
 
 
 def front(sweep: SweepRecord) -> list[TrialRecord]:
-    """The ended trials than which no other has both a lower rate and a lower distortion, lowest rate first.
-
-    [] in a sweep that is ranked by one number.
-    """
+    """Ended trials on the Pareto front, by rate. [] in a sweep that is ranked by one number."""
     ended = [record for record in sweep.trials if record.state in ("complete", "pruned")]
     names = records.pareto_front([record for record in ended if record.metric == "rate_distortion"])
     return sorted((record for record in ended if record.trial_id in names), key=_rate)
@@ -71,38 +66,12 @@ def _rate(record: TrialRecord) -> float:
     return record.best.val_rate
 
 
-def front_table(sweep: SweepRecord) -> str:
-    """The front as a Markdown table, lowest rate first; '' in a sweep that is ranked by one number."""
-    if not any(record.metric == "rate_distortion" for record in sweep.trials):
-        return ""
-    chosen = front(sweep)
-    if not chosen:
-        return NO_FRONT
-    header = ["trial", *sweep.search, "rate", "distortion", "validation ELBO (epoch)"]
-    rows = [header, ["---"] * len(header), *(_row(sweep, record) for record in chosen)]
-    title = f"The {len(chosen)} trials that no other beats in both, on the validation split, nats per image:"
-    return "\n".join([title, "", *(f"| {' | '.join(row)} |" for row in rows)])
-
-
-def _row(sweep: SweepRecord, record: TrialRecord) -> list[str]:
-    reached = record.best
-    assert reached is not None
-    values = [record.params.get(name, "") for name in sweep.search]
-    return [
-        record.trial_id,
-        *map(shown, values),
-        f"{reached.val_rate:.2f}",
-        f"{reached.val_distortion:.2f}",
-        f"{reached.val_elbo:.2f} ({reached.epoch})",
-    ]
-
-
 def free_place(
     level: float, points: np.ndarray, low: tuple[float, float], high: tuple[float, float]
 ) -> tuple[float, float] | None:
-    """The (rate, distortion) on the line of an ELBO that is furthest from all points [n, 2].
+    """The (rate, distortion) on the line of equal ELBO `level` that is furthest from all points [n, 2].
 
-    low, high: the corners of the axes; distances are in their units. None for a line that leaves no room for a label.
+    low, high: the corners of the axes; distances are relative to them. None if the line has no room for a label.
     """
     (left, bottom), (right, top) = low, high
     scale = np.array([right - left, top - bottom])

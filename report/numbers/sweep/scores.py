@@ -1,4 +1,4 @@
-"""What a sweep shows, as plain numbers: a SweepRecord -> the numbers of each figure."""
+"""The trials' scores: in the order of their start, against each searched hyperparameter, and by seed."""
 
 import math
 import statistics
@@ -10,15 +10,14 @@ import numpy as np
 
 from tuning.records import Configuration, State, SweepRecord, TrialRecord, grouped, ranked_by
 
-FAR = 10.0  # times the median's distance from the best: what lies further would flatten all the rest
-STATES: tuple[State, ...] = ("failed", "running", "pruned", "complete")  # of several trials the first of these counts
-
-FEW = 5  # values that are shown side by side, as choices are
+FAR = 10.0  # times the median's distance from the best: a trial further away would flatten all the others
+STATES: tuple[State, ...] = ("failed", "running", "pruned", "complete")  # a configuration has the first that occurs
+FEW = 5  # values: a hyperparameter with no more is drawn as choices side by side
 
 
 @dataclass(frozen=True)
 class Metric:
-    """What ranks a sweep's trials: `sign` times a score, which is higher for the better one, is its value in nats."""
+    """The ranking metric. value = sign * score; higher scores are better."""
 
     name: str
     sign: int
@@ -32,7 +31,7 @@ METRICS = {"val_elbo": Metric("ELBO", 1), "val_distortion": Metric("distortion",
 
 
 def metric_of(sweep: SweepRecord) -> Metric:
-    """A front of rate and distortion is ordered by their sum, the ELBO."""
+    """A sweep with a front of rate and distortion is ordered by their sum, the ELBO."""
     return METRICS[ranked_by(sweep.trials[0].metric if sweep.trials else "val_elbo")]
 
 
@@ -40,8 +39,8 @@ def metric_of(sweep: SweepRecord) -> Metric:
 class Point:
     """A trial's numbers at the epoch that stands for it, or their means over a configuration's `n` seeds.
 
-    Nats per image; rate is None where there is none. `sd`: of the score over the seeds, None of less than two.
-    `number` counts the sweep's trials, or its configurations, from 1.
+    Nats per image; rate is None where there is none. sd: of the score over the seeds, None of fewer than two.
+    number: counts the sweep's trials, or its configurations, from 1.
     """
 
     number: int
@@ -73,7 +72,7 @@ def has_repeats(sweep: SweepRecord) -> bool:
 
 
 def configuration_points(sweep: SweepRecord) -> list[Point]:
-    """A point per configuration: the mean over its seeds; where none is repeated, that is a point per trial."""
+    """One point per configuration, the mean over its seeds; one per trial where no configuration is repeated."""
     if not has_repeats(sweep):
         return points(sweep)
     numbered = enumerate(grouped(sweep.trials), start=1)
@@ -96,7 +95,7 @@ def _of_configuration(number: int, one: Configuration) -> Point:
 
 
 def score_floor(scores: Sequence[float]) -> float:
-    """Where an axis ends: below it lie trials FAR times further from the best than the median is."""
+    """Where an axis of scores ends: trials below it are FAR times further from the best than the median is."""
     if not scores:
         return -math.inf
     best, median, worst = max(scores), float(np.median(scores)), min(scores)
@@ -105,7 +104,7 @@ def score_floor(scores: Sequence[float]) -> float:
 
 @dataclass(frozen=True)
 class History:
-    """`best_so_far` [n] belongs to `points` [n]: the highest score up to there of those that did not fail."""
+    """best_so_far [n], for points [n]: the highest score so far of a trial that did not fail. n_places: of the axis."""
 
     metric: Metric
     points: list[Point]
@@ -125,10 +124,10 @@ def history(sweep: SweepRecord) -> History:
 
 @dataclass(frozen=True)
 class Slice:
-    """One searched hyperparameter against the score. choices: of a categorical one, in the space's order, and of a
-    whole number that can have but a FEW values.
+    """One searched hyperparameter against the score.
 
-    n_without: the points that do not have it, because it applies under a condition only.
+    choices: the values of a categorical one in the space's order, or of an integer that has at most FEW values;
+    otherwise None. n_without: how many points lack the hyperparameter, because its condition is not met.
     """
 
     name: str
@@ -140,7 +139,7 @@ class Slice:
 
 @dataclass(frozen=True)
 class Slices:
-    """A slice per searched hyperparameter, all on one axis of scores. points: of every slice."""
+    """One slice per searched hyperparameter, all on one axis of scores. points: those of all slices."""
 
     metric: Metric
     points: list[Point]
@@ -171,7 +170,7 @@ def _choices(dimension: dict[str, Any]) -> list[Any] | None:
 
 @dataclass(frozen=True)
 class Seeds:
-    """A configuration with the score of each of its trials, in the order of their repeats."""
+    """A configuration and the score of each of its trials, in the order of their repeats."""
 
     params: dict[str, Any]
     scores: list[float]
@@ -181,7 +180,7 @@ class Seeds:
 
 @dataclass(frozen=True)
 class Repeats:
-    """The configurations that have a score, best mean first, without those of which a trial has failed."""
+    """The configurations that have a score and no failed trial, best mean first. n_failed: those that have one."""
 
     metric: Metric
     configurations: list[Seeds]

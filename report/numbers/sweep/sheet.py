@@ -1,4 +1,4 @@
-"""The compared models of a sweep side by side, as plain numbers: columns of models, rows of what they show."""
+"""The compared models of a sweep side by side: a column per model, a row per kind of picture."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,11 +8,10 @@ import numpy as np
 from report.models import image_choice
 from report.models.checkpoints import Look, read_checkpoint
 from report.models.subject import Subject
-from report.numbers.checkpoint import decoded, walks
-from report.numbers.checkpoint import latents as latents_numbers
-from report.numbers.checkpoint.latents import Latents
-from report.numbers.checkpoint.walks import Manifold
-from report.numbers.sweep.compared import Column, compared
+from report.numbers.checkpoint.latents import Latents, latents
+from report.numbers.checkpoint.manifold import Manifold, manifold
+from report.numbers.checkpoint.samples import samples
+from report.numbers.sweep.compared_trials import Column, compared_trials
 from tuning.records import SweepRecord
 from vae.errors import CheckpointError
 from vae.model.metrics import EpochMetrics
@@ -25,10 +24,10 @@ N_POINTS = 1000  # of the latents
 
 @dataclass(frozen=True)
 class SheetColumn:
-    """What one model shows, uint8 [n, h, w] where not said otherwise; None: what this model has not.
+    """What one model shows; images are uint8 [n, h, w]. None: the model has no such picture.
 
-    parts: what sets it apart from the models beside it; metrics: of the epoch that the weights are of.
-    has_prior: samples and manifold are of what it was trained for; an autoencoder has no prior.
+    parts: what sets the model apart from those beside it. metrics: of the epoch whose weights these are.
+    has_prior: False for an autoencoder, which was not trained to decode samples of a prior.
     """
 
     parts: tuple[str, ...]
@@ -44,15 +43,15 @@ class SheetColumn:
 
 @dataclass(frozen=True)
 class Sheet:
-    """A column per compared trial that has left a model; `rule`: which trials are compared, '' for all."""
+    """One column per compared trial that has left a model. rule: which trials are compared, '' for all."""
 
     columns: list[SheetColumn]
     rule: str
 
 
 def sheet(sweep: SweepRecord, look: Look, say: Callable[[str], None]) -> Sheet:
-    """A trial whose checkpoint cannot be read is left out, with one line to `say`. Raises DataError."""
-    comparison, columns = compared(sweep), []
+    """Leave out a trial whose checkpoint cannot be read, with one line to `say`. Raises DataError."""
+    comparison, columns = compared_trials(sweep), []
     for column in comparison.columns:
         try:
             checkpoint = read_checkpoint(column.record, sweep)
@@ -64,7 +63,7 @@ def sheet(sweep: SweepRecord, look: Look, say: Callable[[str], None]) -> Sheet:
 
 
 def sheet_column(column: Column, subject: Subject) -> SheetColumn:
-    """The inputs are the same for every model; so are the z of the samples, for those of one latent size."""
+    """Every model is given the same inputs; models of one latent size also the same z for their samples."""
     places, is_plane = shown_places(subject.images.labels), subject.latent_size == 2
     has_encoder = subject.codes is not None
     return SheetColumn(
@@ -73,15 +72,15 @@ def sheet_column(column: Column, subject: Subject) -> SheetColumn:
         inputs=subject.inputs(places),
         corrupted=subject.corrupted(places) if subject.has_noise else None,
         outputs=_outputs(subject, places) if has_encoder else None,
-        samples=decoded.samples(subject, N_SAMPLES),
-        manifold=walks.manifold(subject, GRID) if is_plane else None,
-        latents=latents_numbers.latents(subject, N_POINTS) if is_plane and has_encoder else None,
+        samples=samples(subject, N_SAMPLES),
+        manifold=manifold(subject, GRID) if is_plane else None,
+        latents=latents(subject, N_POINTS) if is_plane and has_encoder else None,
         has_prior=subject.mode != "autoencoder",
     )
 
 
 def _outputs(subject: Subject, places: np.ndarray) -> np.ndarray:
-    """From what the model was trained to see: the corrupted image where it has input noise."""
+    """Decoded from what the model was trained to see: corrupted images if it has input noise."""
     if subject.has_noise:
         return subject.restored(places)
     assert subject.codes is not None
@@ -89,5 +88,5 @@ def _outputs(subject: Subject, places: np.ndarray) -> np.ndarray:
 
 
 def shown_places(labels: np.ndarray) -> np.ndarray:
-    """The first image of each class, or of each of ten groups of images; without classes spread over the split."""
+    """The first image of each class, or of each of ten groups of images; without classes, spread over the split."""
     return image_choice.grid(labels, N_INPUTS, n_rows=1)[0]

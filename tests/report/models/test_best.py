@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch.distributions import Bernoulli, Normal, kl_divergence
 
-from report.models import best
-from report.models.best import BOUND_IMAGES, BOUND_SAMPLES, export_best
-from tests.material.reports import record, trained
+from report.models import best, evaluated
+from report.models.best import export_best
+from report.models.evaluated import BOUND_IMAGES, BOUND_SAMPLES
+from tests.material.reports import copied_to, record, trained
 from tuning.records import SweepRecord, ranked
 from vae.datasets.types import Images
 from vae.errors import CheckpointError, DataError
@@ -27,9 +28,14 @@ from vae.storage.snapshots import SNAPSHOTS_FILE
 CONFIGS = [{"beta": 1.0}, {"beta": 0.5, "latent_size": 4}, {"beta": 8.0}, {"learning_rate": 0.01}]
 
 
+@pytest.fixture(scope="module")
+def trained_once(tmp_path_factory: pytest.TempPathFactory, digits: dict[str, Images]) -> SweepRecord:
+    return trained(tmp_path_factory.mktemp("trained") / "demo", digits, CONFIGS)
+
+
 @pytest.fixture
-def swept(tmp_path: Path, digits: dict[str, Images]) -> SweepRecord:
-    return trained(tmp_path, digits, CONFIGS)
+def swept(trained_once: SweepRecord, tmp_path: Path) -> SweepRecord:
+    return copied_to(tmp_path / "demo", trained_once)
 
 
 @pytest.fixture
@@ -142,7 +148,7 @@ def test_a_smaller_k_removes_what_is_beyond_it(swept: SweepRecord, said: list[st
 def test_without_a_trial_there_is_an_empty_folder_and_no_test_split_is_read(
     swept: SweepRecord, said: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(best, "load", lambda *_: pytest.fail("the test split was read"))
+    monkeypatch.setattr(evaluated, "load", lambda *_: pytest.fail("the test split was read"))
     assert _export(replace(swept, trials=[record("x", [], "failed")]), said) == []
     assert list((swept.folder / "best").iterdir()) == []
 
@@ -156,7 +162,7 @@ def test_the_test_split_is_read_once(
         read.append(split)
         return digits[split]
 
-    monkeypatch.setattr(best, "load", counting)
+    monkeypatch.setattr(evaluated, "load", counting)
     _export(swept, said, top_k=4)
     assert sorted(read) == ["test", "train", "validation"]
 
@@ -170,7 +176,7 @@ def test_a_test_split_that_cannot_be_read_leaves_the_old_best(
     def missing(*_: object) -> Images:
         raise DataError("t10k-images: missing")
 
-    monkeypatch.setattr(best, "load", missing)
+    monkeypatch.setattr(evaluated, "load", missing)
     with pytest.raises(DataError, match="missing"):
         _export(swept, said, top_k=3)
     assert _numbers(swept, 1) == before
@@ -259,7 +265,7 @@ def test_a_trial_whose_numbers_are_not_finite_is_skipped_with_a_line(
             raise CheckpointError("weights that have diverged: the distortion is nan")
         return evaluate(model, *given)
 
-    monkeypatch.setattr(best, "evaluate", failing)
+    monkeypatch.setattr(evaluated, "evaluate", failing)
     assert _export(swept, said, top_k=3) == [second.trial_id, third.trial_id]
     assert f"Skipped trial {first.trial_id}: weights that have diverged: the distortion is nan" in said
     assert _numbers(swept, 1)["rank"] == 1

@@ -1,4 +1,4 @@
-"""report/animation.py: the GIFs read back with Pillow, and as TensorBoard serves them."""
+"""The GIFs read back with Pillow, and as TensorBoard serves them."""
 
 import json
 from pathlib import Path
@@ -11,8 +11,8 @@ from report.__main__ import main
 from report.build import build_report
 from report.output.event_files import EventFile, read_events
 from report.output.gif import CAPTION, Frame, animations, draw_animations, drawn, encode_gif, frames
-from tests.material.reports import Serving
 from tests.material.reports import trained as trained_sweep
+from tests.material.tensorboard import serving
 from vae.config import TrialConfig
 from vae.datasets.types import Images
 from vae.errors import CheckpointError, UserError
@@ -164,18 +164,19 @@ def test_tensorboard_serves_a_gif_that_moves(trained: Path, tmp_path: Path) -> N
     with EventFile(tmp_path / "run") as file:
         for kind, gif in gifs.items():
             file.image(f"best_1/{kind}_over_training", gif, step=0)
-    with Serving(tmp_path) as client:
+    with serving(tmp_path) as client:
         client.until(n_runs=1)
         for kind, gif in gifs.items():
             tag = f"best_1/{kind}_over_training"
             (image,) = client.get(f"plugin/images/images?run=run&tag={tag}&sample=0")
-            assert client.bytes(f"plugin/images/individualImage?{image['query']}") == gif
+            assert client.content(f"plugin/images/individualImage?{image['query']}") == gif
             assert client.content_type(f"plugin/images/individualImage?{image['query']}") == "image/gif"
 
 
 # In a report
 
 
+@pytest.mark.slow
 def test_a_sweeps_report_animates_its_best_and_keeps_what_it_animates(
     digits: dict[str, Images], tmp_path: Path
 ) -> None:
@@ -198,6 +199,7 @@ def test_a_sweeps_report_animates_its_best_and_keeps_what_it_animates(
     assert sum(tag.endswith("_over_training") for tag in tags) == 3
 
 
+@pytest.mark.slow
 def test_a_report_without_snapshots_or_with_damaged_ones_is_built_all_the_same(
     digits: dict[str, Images], tmp_path: Path
 ) -> None:

@@ -18,7 +18,8 @@ from tensorboard.plugins.hparams import metadata as hparams_metadata
 
 from report.output.event_files import read_events
 from report.output.live_events import SweepEvents
-from tests.material.reports import SEARCH, Client, Serving, metrics, nan_metrics, record
+from tests.material.reports import SEARCH, metrics, nan_metrics, record
+from tests.material.tensorboard import Client, serving
 from tuning.records import TrialRecord
 from vae.model.metrics import EpochMetrics, Terms
 from vae.storage.preview import Preview
@@ -283,8 +284,7 @@ BETA_CHOICES = {"beta": {"type": "categorical", "choices": [0.5, 1, 2]}}
 def tensorboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     """Every kind of trial: by how it ended, of several seeds, without one of the dimensions; resumed once."""
     folder = tmp_path_factory.mktemp("runs")
-    fixed = {"batch_size": 128}
-    first = SweepEvents(folder, MIXED, fixed)
+    first = SweepEvents(folder, MIXED)
     trials = [
         record("complete", [], "complete", beta=0.5),
         record("pruned", [], "pruned", latent_size=32, activation="tanh"),
@@ -301,10 +301,10 @@ def tensorboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
         if trial.state != "running":
             first.finished(trial)
     first.close()
-    second = SweepEvents(folder, MIXED, fixed)
+    second = SweepEvents(folder, MIXED)
     _run(second, trials[-1], 3, _preview())
     second.close()
-    with Serving(folder) as client:
+    with serving(folder) as client:
         client.until(n_runs=8)
         yield client
 
@@ -380,13 +380,6 @@ def test_tensorboard_shows_the_previews_and_no_tags_but_ours(tensorboard: Client
     assert images.keys() == {"preview/reconstructions", "preview/samples"}
     scalars = tensorboard.get("plugin/scalars/tags")["trials/running"]
     assert scalars.keys() == EPOCH_TAGS | BEST_TAGS | {"time/epoch_seconds"}
-
-
-def test_what_every_trial_shares_is_a_text_of_the_sweep(tensorboard: Client) -> None:
-    assert tensorboard.get("plugin/text/tags")["."] == ["sweep/fixed"]
-    (text,) = tensorboard.get("plugin/text/text?run=.&tag=sweep/fixed")
-    assert "batch_size" in text["text"]
-    assert "128" in text["text"]
 
 
 def test_choices_that_mix_whole_and_broken_numbers_are_one_domain(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""report/projector.py: its files, and what a running TensorBoard makes of them."""
+"""The projector's files, and what a running TensorBoard makes of them."""
 
 import io
 from pathlib import Path
@@ -22,20 +22,16 @@ from report.output.projector import (
     sprite_columns,
     write_projector,
 )
-from tests.material.reports import Serving, trained
-from vae.config import TrialConfig
+from tests.material.reports import trained
+from tests.material.subjects import untrained
+from tests.material.tensorboard import serving
 from vae.datasets.types import Images
 from vae.errors import UserError
-from vae.model.network import Vae, initial_weights
-from vae.storage.checkpoint import Description
 
 
 def subject_of(images: Images, shape: tuple[int, int], class_names: tuple[str, ...] = (), **config: object) -> Subject:
     """A model with weights of its seed."""
-    trial = TrialConfig(**{"latent_size": 4, "hidden_units": 16, **config})
-    model = Vae.alone(images.pixels.shape[1], trial)
-    model.load_state_dict(initial_weights(images.pixels.shape[1], trial))
-    return Subject.of(model, Description(trial, "digits", shape, 1), "validation", images, [], class_names)
+    return untrained(images, shape, [], class_names=class_names, **{"latent_size": 4, "hidden_units": 16, **config})
 
 
 @pytest.fixture(scope="module")
@@ -185,24 +181,25 @@ def test_tensorboard_serves_it_where_there_is_a_run_and_where_there_is_none(
     if in_a_run:
         with EventFile(folder) as file:
             file.text("summary", "a run")
-    with Serving(tmp_path) as client:
+    with serving(tmp_path) as client:
         client.until(n_runs=int(in_a_run))
         assert client.get("plugin/projector/runs") == [run]
         (embedding,) = client.get(f"plugin/projector/info?run={run}")["embeddings"]
         assert embedding["tensorShape"] == [180, 4]
         assert embedding["sprite"]["singleImageDim"] == [8, 8]
         of = f"run={run}&name={embedding['tensorName']}"
-        tensor = np.frombuffer(client.bytes(f"plugin/projector/tensor?{of}"), np.float32).reshape(180, 4)
+        tensor = np.frombuffer(client.content(f"plugin/projector/tensor?{of}"), np.float32).reshape(180, 4)
         assert np.array_equal(tensor, subject.codes.astype(np.float32))
-        metadata = client.bytes(f"plugin/projector/metadata?{of}").decode().splitlines()
+        metadata = client.content(f"plugin/projector/metadata?{of}").decode().splitlines()
         assert metadata[0] == "class\timage"
         assert [int(line.split("\t")[0]) for line in metadata[1:]] == subject.images.labels.tolist()
-        content = client.bytes(f"plugin/projector/sprite_image?{of}")
+        content = client.content(f"plugin/projector/sprite_image?{of}")
         assert content == (folder / SPRITE_FILE).read_bytes()
         with Image.open(io.BytesIO(content)) as image:
             assert image.size == (128, 128)
 
 
+@pytest.mark.slow
 def test_a_sweeps_report_has_the_projector_of_its_best_model_with_an_encoder(
     digits: dict[str, Images], tmp_path: Path
 ) -> None:
@@ -210,6 +207,6 @@ def test_a_sweeps_report_has_the_projector_of_its_best_model_with_an_encoder(
     swept = trained(tmp_path / "demo", digits, configs, epochs=2)
     build_report(swept, Path("unused"), 2, lambda _: None)
     assert vectors(swept.folder / "report").shape == (180, 3)  # the second has hardly learned anything
-    with Serving(swept.folder) as client:
+    with serving(swept.folder) as client:
         client.until(n_runs=1)
         assert client.get("plugin/projector/runs") == ["report"]

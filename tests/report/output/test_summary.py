@@ -1,4 +1,4 @@
-"""report/summary.py: the page in words."""
+"""The page in words."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from report.models.best import BestModel
 from report.models.checkpoints import Checkpoint
+from report.models.evaluated import EvaluatedModel
 from report.output.summary import summary
 from tests.material.reports import record, sweep
-from tuning.records import SweepRecord, TrialRecord
+from tuning.records import State, SweepRecord, TrialRecord
 from vae.config import TrialConfig
 from vae.evaluate.result import Evaluation, ImportanceWeighted, NeighbourAccuracy
 from vae.model.metrics import EpochMetrics, Terms
@@ -43,10 +43,10 @@ def of_autoencoder(trial_id: str = "0002", metric: str = "val_elbo", distortion:
     return replace(one, metric=metric, history=[EpochMetrics.of(1, 1.0, terms, terms, None, 0.5)])
 
 
-def model_of(one: TrialRecord, rank: int, test: Evaluation) -> BestModel:
+def model_of(one: TrialRecord, rank: int, test: Evaluation) -> EvaluatedModel:
     description = Description(one.config, "digits", (8, 8), len(one.history), one.history)
     checkpoint = Checkpoint(one, b"", Vae.alone(64, TrialConfig(latent_size=2, hidden_units=4)), description)
-    return BestModel(rank, checkpoint, replace(test, n_images=5000), test)
+    return EvaluatedModel(rank, checkpoint, replace(test, n_images=5000), test)
 
 
 def tables(text: str) -> dict[str, list[dict[str, str]]]:
@@ -174,3 +174,35 @@ def test_only_the_first_ten_configurations_are_shown(tmp_path: Path) -> None:
     text = summary(sweep(tmp_path, trials), [])
     assert len(tables(text)["Configurations, by the mean over their seeds"]) == 10
     assert "and 1,190 more in leaderboard.csv" in text
+
+
+# a front
+
+
+FRONT = "The front of rate and distortion"
+
+
+def two_objectives(points: dict[str, tuple[float, float]], state: State = "complete") -> list[TrialRecord]:
+    """points: rate and distortion by trial."""
+    trials = [record(name, [-rate - distortion], state, rate) for name, (rate, distortion) in points.items()]
+    return [replace(one, metric="rate_distortion") for one in trials]
+
+
+def test_a_front_has_a_table_of_its_trials_lowest_rate_first_with_their_numbers(tmp_path: Path) -> None:
+    trials = two_objectives({"0001": (25.0, 90.0), "0002": (20.0, 80.0), "0003": (5.0, 120.0)})
+    text = summary(sweep(tmp_path, trials, {"beta": {}}), [])
+    assert "The 2 trials that no other beats in both" in text
+    rows = tables(text)[FRONT]
+    assert list(rows[0]) == ["trial", "beta", "rate", "distortion", "validation ELBO (epoch)"]
+    assert [list(row.values()) for row in rows] == [
+        ["0003", "1", "5.00", "120.00", "-125.00 (1)"],
+        ["0002", "1", "20.00", "80.00", "-100.00 (1)"],
+    ]
+
+
+def test_a_front_of_nothing_yet_is_said_to_be_so(tmp_path: Path) -> None:
+    assert "No trial has ended" in summary(sweep(tmp_path, two_objectives({"a": (10.0, 80.0)}, "running")), [])
+
+
+def test_a_sweep_of_one_objective_has_no_front(tmp_path: Path) -> None:
+    assert FRONT not in summary(sweep(tmp_path, [of_vae()]), [])

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from report.numbers.sweep.input_noise import noise_curves
+from report.numbers.sweep.input_noise import input_noise
 from tests.material.studies import choices, sweep, trial
 
 SEARCH = {"noise": choices("none", "gaussian", "salt_pepper"), "noise_factor": choices(0.25, 0.5)}
@@ -19,7 +19,7 @@ def test_a_curve_has_the_best_trial_of_each_strength_weakest_first() -> None:
         trial("salt", {"noise": "salt_pepper", "noise_factor": 0.5}, 88.0, 20.0, noisy=99.0),
         trial("none", {"noise": "none"}, 78.0, 20.0),
     ]
-    numbers = noise_curves(sweep(trials, SEARCH))
+    numbers = input_noise(sweep(trials, SEARCH))
     gaussian, salt_pepper = numbers.curves
     assert numbers.is_elbo
     assert (gaussian.noise, gaussian.factors.tolist()) == ("gaussian", [0.25, 0.5])
@@ -30,11 +30,11 @@ def test_a_curve_has_the_best_trial_of_each_strength_weakest_first() -> None:
 
 def test_of_autoencoders_the_curves_are_of_the_distortion() -> None:
     trials = [_gaussian("a", 0.25, 80.0, 82.0, mode="autoencoder", metric="val_distortion")]
-    numbers = noise_curves(sweep(trials, SEARCH))
+    numbers = input_noise(sweep(trials, SEARCH))
     assert not numbers.is_elbo
     assert (numbers.curves[0].clean.tolist(), numbers.curves[0].corrupted.tolist()) == ([80.0], [82.0])
 
 
 def test_failed_trials_and_sweeps_without_noise_have_no_curve() -> None:
     failed = _gaussian("a", 0.25, 80.0, 82.0, state="failed")
-    assert noise_curves(sweep([failed, trial("b", {"noise": "none"})], SEARCH)).curves == []
+    assert input_noise(sweep([failed, trial("b", {"noise": "none"})], SEARCH)).curves == []

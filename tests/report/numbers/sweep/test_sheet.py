@@ -8,10 +8,10 @@ import torch
 
 from report.models import checkpoints
 from report.models.checkpoints import HeldOut
-from report.numbers.sweep.compared import Column
+from report.numbers.sweep.compared_trials import Column
 from report.numbers.sweep.sheet import N_INPUTS, Sheet, SheetColumn, sheet, sheet_column, shown_places
-from tests.material.reports import metrics, record, trained
-from tests.material.studies import untrained
+from tests.material.reports import copied_to, metrics, record, trained
+from tests.material.subjects import untrained
 from tuning.records import SweepRecord
 from vae.datasets.types import Images
 from vae.errors import DataError
@@ -21,9 +21,14 @@ from vae.storage.checkpoint import MODEL_FILE
 CONFIGS = [{"beta": 1.0}, {"beta": 0.5, "latent_size": 4}, {"beta": 8.0}]
 
 
+@pytest.fixture(scope="module")
+def trained_once(tmp_path_factory: pytest.TempPathFactory, digits: dict[str, Images]) -> SweepRecord:
+    return trained(tmp_path_factory.mktemp("trained") / "demo", digits, CONFIGS)
+
+
 @pytest.fixture
-def swept(tmp_path: Path, digits: dict[str, Images]) -> SweepRecord:
-    return trained(tmp_path, digits, CONFIGS)
+def swept(trained_once: SweepRecord, tmp_path: Path) -> SweepRecord:
+    return copied_to(tmp_path / "demo", trained_once)
 
 
 def _sheet(swept: SweepRecord, said: list[str] | None = None) -> Sheet:

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from report.models.subject import Subject
-from report.numbers.checkpoint.latents import latents, name_places, principal_components, tsne
+from report.numbers.checkpoint.latents import kl_per_dimension, latents, name_places, principal_components, tsne
 from tests.material.subjects import subject
 from vae.storage.checkpoint import Description
 
@@ -99,3 +99,11 @@ def test_names_that_are_apart_stay_on_their_medians() -> None:
     z = np.array([[0.0, 0.0], [0.2, 0.0], [0.1, 0.3], [5.0, 5.0]])
     places = name_places(z, np.array([0, 0, 0, 1]), np.full((2, 2), 0.5))
     assert places.tolist() == [[0.1, 0.0], [5.0, 5.0]]
+
+
+def test_the_kl_per_dimension_is_sorted_with_its_indices_and_sums_to_the_rate() -> None:
+    means = np.array([[1.0, 3.0, 0.0], [-1.0, -3.0, 0.0]])
+    numbers = kl_per_dimension(subject(means))
+    assert numbers.dimensions.tolist() == [1, 0, 2]
+    assert np.allclose(numbers.kl, [4.5, 0.5, 0.0], atol=1e-4)
+    assert numbers.active.tolist() == [True, True, False]

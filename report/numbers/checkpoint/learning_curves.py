@@ -1,10 +1,9 @@
-"""The rate by latent, and the numbers of every epoch."""
+"""ELBO, rate and distortion of every epoch."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from report.models.subject import Subject
 from vae.config import Keep
 from vae.model.metrics import EpochMetrics, best
 
@@ -13,26 +12,10 @@ PREFIXES = {"train": "train", "validation": "val", "validation, corrupted input"
 
 
 @dataclass(frozen=True)
-class KlPerDimension:
-    """Highest first: the latent's index, its KL in nats per image, whether it is active. Each [L]."""
-
-    dimensions: np.ndarray
-    kl: np.ndarray
-    active: np.ndarray
-
-
-def kl_per_dimension(subject: Subject) -> KlPerDimension:
-    """Only of a vae: the others have no posterior."""
-    assert subject.kl is not None
-    assert subject.active is not None
-    return KlPerDimension(subject.order, subject.kl[subject.order], subject.active[subject.order])
-
-
-@dataclass(frozen=True)
 class LearningCurves:
     """Nats per image by epoch; NaN where a trial diverged. curves: {"elbo": {"train": [E], "validation": [E]}, ...}.
 
-    What the trial does not have is absent. best: the epoch that stands for the trial.
+    A curve that the trial does not have is absent. best: the epoch that stands for the trial.
     """
 
     epochs: np.ndarray
@@ -57,7 +40,7 @@ def _finite(values: list[float | None]) -> np.ndarray:
 
 
 def worth_showing(curves: list[np.ndarray]) -> tuple[float, float]:
-    """Limits that leave out the steep start: a twentieth of the epochs, at least one where there are five."""
+    """Limits of the axis that leave out the steep start: a twentieth of the epochs, at least one of five or more."""
     n_epochs = len(curves[0])
     start = max(1, n_epochs // 20) if n_epochs >= 5 else 0
     late = np.concatenate([curve[start:] for curve in curves])

@@ -1,4 +1,4 @@
-"""Images beside what a model makes of them, and images made up."""
+"""Held-out images beside what a model makes of them, drawn."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -6,15 +6,15 @@ from matplotlib.figure import Figure
 
 from report.drawing.style import WIDTH, fit_height, new_figure, shortened, styled, without_axes
 from report.drawing.tiles import large_tile, stacked
-from report.numbers.checkpoint.decoded import Denoising, Reconstructions, Samples
+from report.numbers.checkpoint.reconstructions import Denoising, Reconstructions
 
 COLUMNS = 10  # images that a text column has room for
-COLUMN, LINE = 0.6, 0.15  # inches: of an image's width and of its height, at the least
+COLUMN, LINE = 0.6, 0.15  # inches: least width and least height of an image
 
 
 @styled
 def draw_reconstructions(numbers: Reconstructions, about: str) -> Figure:
-    """Rows in pairs: inputs, and their reconstructions below."""
+    """Rows come in pairs: inputs, and their reconstructions below."""
     rows = {"input": numbers.inputs, "reconstruction": numbers.outputs}
     if not numbers.is_random:
         return _draw_groups("Reconstructions of held-out images", about, rows, numbers.n_columns, numbers.class_names)
@@ -25,7 +25,7 @@ def draw_reconstructions(numbers: Reconstructions, about: str) -> Figure:
 
 @styled
 def draw_denoising(numbers: Denoising, about: str) -> Figure:
-    """Rows in threes: clean, corrupted, restored."""
+    """Rows come in threes: clean, corrupted, restored."""
     rows = {"clean": numbers.clean, "corrupted": numbers.corrupted, "restored": numbers.restored}
     return _draw_groups("Denoising of held-out images", about, rows, numbers.n_columns, numbers.class_names)
 
@@ -33,7 +33,7 @@ def draw_denoising(numbers: Denoising, about: str) -> Figure:
 def _draw_groups(
     title: str, about: str, rows: dict[str, np.ndarray], n_columns: int, class_names: tuple[str, ...]
 ) -> Figure:
-    """rows: uint8 [n, h, w] each; a group holds the next n_columns images of each, below each other."""
+    """rows: uint8 [n, h, w] each. A group stacks the next n_columns images of every row."""
     images = np.stack(list(rows.values()))  # [rows, n, h, w]
     n_rows, _, height, width = images.shape
     groups = images.reshape(n_rows, -1, n_columns, height, width).swapaxes(0, 1)
@@ -57,22 +57,3 @@ def _name_columns(axes: Axes, width: int, class_names: tuple[str, ...]) -> None:
     axes.tick_params(axis="x", length=0)
     places = (np.arange(len(class_names)) + 0.5) * width / max(len(class_names), 1) - 0.5
     axes.set_xticks(places, [shortened(name, 11) for name in class_names], fontsize=7)
-
-
-@styled
-def draw_samples(blocks: list[Samples], about: str) -> Figure:
-    """A square of images for each place that z is drawn from."""
-    n_columns = int(np.ceil(np.sqrt(len(blocks[0].images))))
-    pictures = [large_tile(block.images, n_columns) for block in blocks]
-    side = max(5.4 if len(blocks) == 1 else 4.2, n_columns * 0.3)
-    height = side * pictures[0].shape[0] / pictures[0].shape[1]
-    title, note = "Samples from the prior", f"pixel means at {blocks[0].z_from}"
-    if len(blocks) > 1:
-        title, note = "Samples", "an autoencoder has no prior: pixel means at z from two guesses"
-    figure = new_figure(title, f"{about}\n{note}", height + 1, side * len(blocks))
-    for axes, picture, block in zip(figure.subplots(1, len(blocks), squeeze=False)[0], pictures, blocks, strict=True):
-        axes.imshow(picture, vmin=0, vmax=255)
-        without_axes(axes)
-        if len(blocks) > 1:
-            axes.set_title(block.z_from)
-    return fit_height(figure)

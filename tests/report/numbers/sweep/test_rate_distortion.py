@@ -1,4 +1,3 @@
-import random
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from report.numbers.sweep.rate_distortion import free_place, front, front_table, rate_distortion
+from report.numbers.sweep.rate_distortion import free_place, front, rate_distortion
 from tests.material.reports import SEARCH, record
 from tests.material.studies import choices, sweep, trial
 from tuning.records import SweepRecord
@@ -87,7 +86,6 @@ def test_a_sweep_of_one_objective_has_no_front() -> None:
     swept = sweep([trial("a", {"beta": 1.0}), trial("b", {"beta": 2.0}, 90.0)], BETA)
     assert front(swept) == []
     assert rate_distortion(swept).front == []
-    assert front_table(swept) == ""
 
 
 def test_what_is_on_the_front_is_shown_however_far_its_elbo_is() -> None:
@@ -95,21 +93,6 @@ def test_what_is_on_the_front_is_shown_however_far_its_elbo_is() -> None:
     numbers = rate_distortion(_two_objectives(pairs))
     assert [point.name for point in numbers.front] == ["0000", "0009"]
     assert numbers.n_hidden == 0
-
-
-def test_the_fronts_table_has_its_trials_lowest_rate_first_with_their_numbers() -> None:
-    pairs = [(20.0, 80.0), (5.0, 120.0), (25.0, 90.0)]
-    random.Random(0).shuffle(pairs)
-    table = front_table(_two_objectives(pairs))
-    lines = table.splitlines()
-    assert "2 trials" in lines[0]
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
-    assert rows[0] == ["trial", "beta", "rate", "distortion", "validation ELBO (epoch)"]
-    assert [row[2:] for row in rows[2:]] == [["5.00", "120.00", "-125.00 (1)"], ["20.00", "80.00", "-100.00 (1)"]]
-
-
-def test_a_front_of_nothing_yet_is_said_to_be_so() -> None:
-    assert "No trial has ended" in front_table(_two_objectives([(10.0, 80.0)], ["running"]))
 
 
 @given(st.floats(-40, -1), st.lists(st.tuples(st.floats(0, 10), st.floats(0, 20)), min_size=1, max_size=8))

@@ -1,4 +1,4 @@
-"""Which trials of a sweep stand side by side in its figures: a SweepRecord -> a few columns."""
+"""Which trials of a sweep its figures put side by side."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ from report.numbers.sweep.rate_distortion import front
 from tuning.records import SweepRecord, TrialRecord, ranked
 
 MAX_COLUMNS = 8
-N_BINS = 5  # of a hyperparameter that takes more values than there are columns
+N_BINS = 5  # of neighbouring values, where a hyperparameter takes more than MAX_COLUMNS values
 
 Order = Callable[[TrialRecord], tuple[tuple[float, Any], ...]]
 
 
 @dataclass(frozen=True)
 class Column:
-    """A trial with what sets it apart from the trials beside it, a part for each value: ('autoencoder', 'seed 1')."""
+    """A trial, and the values that set it apart from the trials beside it: ('autoencoder', 'seed 1')."""
 
     parts: tuple[str, ...]
     record: TrialRecord
@@ -31,17 +31,17 @@ class Column:
 
 @dataclass(frozen=True)
 class Comparison:
-    """At most MAX_COLUMNS trials, in the order of their values; `rule`: which of the trials they are, '' for all."""
+    """At most MAX_COLUMNS trials, in the order of their values. rule: which trials they are, '' for all."""
 
     columns: list[Column]
     rule: str
 
 
-def compared(sweep: SweepRecord) -> Comparison:
-    """The best trial of every configuration; every trial where few configurations are repeated with other seeds.
+def compared_trials(sweep: SweepRecord) -> Comparison:
+    """Every trial if there are at most MAX_COLUMNS; else the best trial of every configuration.
 
-    Where the sweep has tried more configurations than MAX_COLUMNS: some of the front of rate and distortion, or,
-    in a sweep of one objective, the best trials along the most important hyperparameter. No failed trial.
+    If there are more configurations than MAX_COLUMNS: some of the front of rate and distortion, or, in a sweep of
+    one objective, the best trials along the most important hyperparameter. Failed trials are never compared.
     """
     shown = [record for record in ranked(sweep.trials) if record.state != "failed" and record.best]
     trials = _first_of(shown, lambda record: [*_configuration(record), record.config.seed])
@@ -56,7 +56,7 @@ def compared(sweep: SweepRecord) -> Comparison:
 
 
 def _first_of(records: Sequence[TrialRecord], key: Callable[[TrialRecord], Any]) -> list[TrialRecord]:
-    """Of the records with one key the first; keys are told apart by their text."""
+    """The first record of each key; two keys are equal if their texts are."""
     first: dict[str, TrialRecord] = {}
     for record in records:
         first.setdefault(str(key(record)), record)
@@ -68,7 +68,7 @@ def _configuration(record: TrialRecord) -> list[Any]:
 
 
 def _columns(sweep: SweepRecord, records: Sequence[TrialRecord], names: Sequence[str]) -> list[Column]:
-    """In the order of the values of `names`, each named by those that differ."""
+    """The records in the order of their values of `names`, each labelled by the values that differ."""
     varying = _varying(records, names) or list(names)
     ordered = sorted(records, key=_order(sweep, names))
     return [Column(_parts(record, varying) or (f"trial {record.trial_id}",), record) for record in ordered]
@@ -79,17 +79,17 @@ def _parts(record: TrialRecord, names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _varying(records: Sequence[TrialRecord], names: Sequence[str]) -> list[str]:
-    """Those that do not have one value in all of the records; a conditional one is absent from some."""
+    """The names whose value is not the same in all records; a conditional hyperparameter may be absent from some."""
     return [name for name in names if len({str(_value(record, name)) for record in records}) > 1]
 
 
 def _value(record: TrialRecord, name: str) -> Any:
-    """A searched hyperparameter's value, None where it does not apply to the trial."""
+    """A searched hyperparameter's value; None if it does not apply to the trial."""
     return record.config.seed if name == "seed" else record.params.get(name)
 
 
 def _order(sweep: SweepRecord, names: Sequence[str]) -> Order:
-    """Numbers by size, words as the space lists them; a trial that lacks a value comes first."""
+    """A sort key: numbers by size, words as the space lists them; a trial that lacks a value comes first."""
 
     def place(name: str, value: Any) -> tuple[float, Any]:
         if value is None:
@@ -103,7 +103,7 @@ def _order(sweep: SweepRecord, names: Sequence[str]) -> Order:
 
 
 def _along_front(sweep: SweepRecord, on_front: Sequence[TrialRecord]) -> Comparison:
-    """Some of the front, lowest rate first, evenly along it: each axis counts by what the front spans of it."""
+    """Trials spread evenly along the front, lowest rate first; each axis counts relative to the span of the front."""
     points = np.array([(record.best.val_rate, record.best.val_distortion) for record in on_front if record.best])
     spans = np.ptp(points, axis=0)
     steps = np.abs(np.diff(points, axis=0)) / np.where(spans == 0, 1.0, spans)
@@ -116,13 +116,13 @@ def _along_front(sweep: SweepRecord, on_front: Sequence[TrialRecord]) -> Compari
 
 
 def _most_important(sweep: SweepRecord, shown: Sequence[TrialRecord]) -> str:
-    """Of those that take more than one value; where importance says nothing, the first that the space names."""
+    """Among those that take several values; where importance says nothing, the first in the space."""
     varying = _varying(shown, list(sweep.search))
     return next((name for name in importance(sweep).shares if name in varying), varying[0])
 
 
 def _along(sweep: SweepRecord, shown: Sequence[TrialRecord], name: str) -> Comparison:
-    """The best trial of each value of one hyperparameter, or of each bin of neighbouring values."""
+    """The best trial at each value of one hyperparameter, or in each bin of neighbouring values."""
     having = [record for record in shown if name in record.params]  # best first
     others = "" if len(sweep.search) == 1 else "; the other hyperparameters are that trial's own"
     of_value = sorted(_first_of(having, lambda record: record.params[name]), key=_order(sweep, [name]))

@@ -3,18 +3,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from report.numbers.checkpoint.curves import kl_per_dimension, learning_curves, worth_showing
+from report.numbers.checkpoint.learning_curves import learning_curves, worth_showing
 from tests.material.reports import metrics, nan_metrics
-from tests.material.subjects import subject
 from vae.model.metrics import EpochMetrics, Terms
-
-
-def test_the_kl_per_dimension_is_sorted_with_its_indices_and_sums_to_the_rate() -> None:
-    means = np.array([[1.0, 3.0, 0.0], [-1.0, -3.0, 0.0]])
-    numbers = kl_per_dimension(subject(means))
-    assert numbers.dimensions.tolist() == [1, 0, 2]
-    assert np.allclose(numbers.kl, [4.5, 0.5, 0.0], atol=1e-4)
-    assert numbers.active.tolist() == [True, True, False]
 
 
 def test_learning_curves_hold_every_epoch_and_the_best() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from report.numbers.sweep.compared import MAX_COLUMNS, N_BINS, compared
+from report.numbers.sweep.compared_trials import MAX_COLUMNS, N_BINS, compared_trials
 from tests.material.studies import choices, seeds, sweep, trial
 from tuning.records import SweepRecord
 
@@ -13,18 +13,18 @@ BETA = {"type": "float", "low": 0.01, "high": 10.0, "log": True}
 
 
 def _labels(swept: SweepRecord) -> list[str]:
-    return [column.label for column in compared(swept).columns]
+    return [column.label for column in compared_trials(swept).columns]
 
 
 def _ids(swept: SweepRecord) -> list[str]:
-    return [column.record.trial_id for column in compared(swept).columns]
+    return [column.record.trial_id for column in compared_trials(swept).columns]
 
 
 def test_a_grid_of_one_hyperparameter_has_a_column_per_value_in_their_order() -> None:
     trials = [trial(f"{size}", {"latent_size": size}) for size in (20, 5, 2, 10)]
     swept = sweep(trials, {"latent_size": choices(20, 5, 2, 10)})
     assert _labels(swept) == ["latent size 2", "latent size 5", "latent size 10", "latent size 20"]
-    assert compared(swept).rule == ""
+    assert compared_trials(swept).rule == ""
 
 
 def test_words_stand_in_the_order_of_the_space() -> None:
@@ -41,7 +41,7 @@ def test_several_hyperparameters_of_few_combinations_have_a_column_per_combinati
     trials = [trial(f"{beta} {size}", {"beta": beta, "latent_size": size}) for beta in (4.0, 0.5) for size in (2, 10)]
     swept = sweep(trials, {"latent_size": choices(2, 10), "beta": choices(0.5, 4.0)})
     first = [("latent size 2", "β 0.5"), ("latent size 2", "β 4")]
-    assert [column.parts for column in compared(swept).columns][:2] == first
+    assert [column.parts for column in compared_trials(swept).columns][:2] == first
 
 
 def test_a_hyperparameter_of_one_value_is_not_named() -> None:
@@ -65,7 +65,7 @@ def test_of_many_repeated_trials_the_best_seed_of_each_configuration_is_shown() 
     trials = [one for number in range(5) for one in seeds(number, {"beta": 1.0 + number}, [90.0, 80.0])]
     swept = sweep(trials, {"beta": BETA})
     assert _ids(swept) == [f"{number:04d}-2" for number in range(5)]
-    assert "best seed" in compared(swept).rule
+    assert "best seed" in compared_trials(swept).rule
 
 
 def test_a_conditional_hyperparameter_is_named_where_a_trial_has_it() -> None:
@@ -83,7 +83,7 @@ def test_failed_trials_and_those_without_an_epoch_are_not_compared() -> None:
 
 
 def test_a_sweep_without_a_trial_compares_nothing() -> None:
-    assert compared(sweep([], {"beta": BETA})).columns == []
+    assert compared_trials(sweep([], {"beta": BETA})).columns == []
 
 
 def _wide(n: int, best_at: float) -> SweepRecord:
@@ -97,7 +97,9 @@ def _wide(n: int, best_at: float) -> SweepRecord:
 
 
 def test_of_a_wide_search_the_best_of_each_fifth_of_the_most_important_is_shown() -> None:
-    comparison = compared(_wide(25, best_at=0.01))  # so the lowest beta of each five neighbours is the best of them
+    comparison = compared_trials(
+        _wide(25, best_at=0.01)
+    )  # so the lowest beta of each five neighbours is the best of them
     assert [column.record.trial_id for column in comparison.columns] == ["0000", "0005", "0010", "0015", "0020"]
     assert comparison.columns[0].label == "β 0.01"
     assert "fifth of the values of β" in comparison.rule
@@ -108,7 +110,7 @@ def test_of_few_values_of_the_most_important_there_is_a_column_for_each() -> Non
         trial(f"{number:04d}", {"latent_size": 2 + number % 3, "beta": 1.0 + number / 30}, 100.0 - 9 * (number % 3))
         for number in range(30)
     ]
-    comparison = compared(sweep(trials, {"beta": BETA, "latent_size": choices(2, 3, 4)}))
+    comparison = compared_trials(sweep(trials, {"beta": BETA, "latent_size": choices(2, 3, 4)}))
     assert [column.label for column in comparison.columns] == ["latent size 2", "latent size 3", "latent size 4"]
     assert comparison.rule.startswith("the best trial of each latent size; the other hyperparameters")
 
@@ -119,7 +121,7 @@ def test_of_two_objectives_trials_along_the_front_are_shown_lowest_rate_first() 
         return trial(f"{index:04d}", params, distortion=80.0 - index, rate=5.0 + index, metric="rate_distortion")
 
     worse = trial("worse", {"beta": 0.5}, distortion=90.0, rate=30.0, metric="rate_distortion")
-    comparison = compared(sweep([worse, *(on_front(index) for index in range(9))], {"beta": BETA}))
+    comparison = compared_trials(sweep([worse, *(on_front(index) for index in range(9))], {"beta": BETA}))
     assert [column.record.trial_id for column in comparison.columns] == ["0000", "0002", "0004", "0006", "0008"]
     assert "5 of the 9 trials on the front" in comparison.rule
 
@@ -141,7 +143,7 @@ def test_whatever_was_tried_there_are_few_columns_with_the_best_trial_among_them
         for number, (params, distortion, seed, state) in enumerate(every)
     ]
     search = {"latent_size": {"type": "int", "low": 1, "high": 12}, "beta": BETA, "activation": choices("relu", "tanh")}
-    comparison = compared(sweep(trials, search))
+    comparison = compared_trials(sweep(trials, search))
     shown = [column.record for column in comparison.columns]
     assert len(shown) <= MAX_COLUMNS
     assert len({one.trial_id for one in shown}) == len(shown)

@@ -7,13 +7,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from report.drawing.sweep.scores import sweep_figures
+from report.drawing.sweep.figures import sweep_figures
+from report.drawing.sweep.importance import draw_importance
 from report.drawing.sweep.sheet import draw_sheet
-from report.numbers.sweep.compared import Column
+from report.numbers.sweep.compared_trials import Column
+from report.numbers.sweep.importance import Importance
+from report.numbers.sweep.scores import Metric
 from report.numbers.sweep.sheet import Sheet, sheet_column
 from tests.material.figures import assert_can_be_read, texts, words
 from tests.material.reports import SEARCH, metrics, record, sweep
-from tests.material.studies import choices, seeds, trial, untrained
+from tests.material.studies import choices, seeds, trial
+from tests.material.subjects import untrained
 from tuning.records import SweepRecord
 from vae.datasets.types import Images
 
@@ -141,6 +145,24 @@ def test_the_front_is_drawn_as_steps_between_its_trials() -> None:
     assert "on the front" in words(figure)
 
 
+@pytest.mark.parametrize(
+    ("by_epoch", "note"),
+    [
+        (3, "PED-ANOVA: best 5 against all 32 trials, compared at epoch 3"),
+        (None, "PED-ANOVA: best 5 against all 32 complete trials"),
+    ],
+)
+def test_importance_says_which_trials_it_compares(by_epoch: int | None, note: str) -> None:
+    numbers = Importance({"beta": 0.75, "latent_size": 0.25}, 32, 5, by_epoch=by_epoch, left_out=["noise_factor"])
+    figure = draw_importance(numbers, Metric("ELBO", 1), "demo")
+    assert_can_be_read(figure)
+    written = words(figure).replace("\n", " ")
+    assert note in written
+    assert "left out, because not every trial has it: noise factor" in written
+    assert [bar.get_width() for bar in figure.axes[0].patches] == [0.25, 0.75]  # from the bottom
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["latent size", "β"]
+
+
 # The sheet
 
 
@@ -203,7 +225,7 @@ def test_a_row_that_no_column_has_is_left_out_and_a_column_without_a_view_has_a_
 
 def test_a_column_has_the_numbers_of_its_model(digits: dict[str, Images]) -> None:
     written = words(draw_sheet(_sheet(digits["validation"], (8, 8), MODES), "demo"))
-    assert f"ELBO {MINUS}110.00\nrate 20.0, distortion 90.0" in written  # report_material.metrics
+    assert f"ELBO {MINUS}110.00\nrate 20.0, distortion 90.0" in written  # as tests.material.reports.metrics makes them
     assert "distortion 90.00" in written
     noisy = words(draw_sheet(_sheet(digits["validation"], (8, 8), NOISE), "demo"))
     assert f"ELBO, corrupted input {MINUS}123.00" in noisy
