@@ -131,7 +131,7 @@ def test_the_readme_lists_every_study_and_no_other() -> None:
 
 def test_the_gallery_shows_every_study() -> None:
     shown = set(re.findall(r"python sweep\.py --space (\w+)", (DOCS / "gallery.md").read_text()))
-    assert shown == set(list_spaces()) - {"quick"}
+    assert shown == set(list_spaces())
 
 
 def test_the_page_of_hyperparameters_is_what_the_module_prints() -> None:
