@@ -54,7 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def show_spaces() -> int:
     for name, description in list_spaces().items():
-        say(f"{name:16} {description}")
+        say(f"{name:20} {description}")
     return 0
 
 

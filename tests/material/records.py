@@ -1,15 +1,13 @@
 """Trials with numbers made up, for the tests of ranking and leaderboard."""
 
+from functools import partial
 from typing import Any
 
+from tests.material.epochs import of_distortion
 from tuning.records import TrialRecord
 from vae.config import TrialConfig
-from vae.model.metrics import EpochMetrics, Terms
 
-
-def metrics(epoch: int, distortion: float, rate: float | None = 10.0) -> EpochMetrics:
-    """rate None: of a trial without a KL."""
-    return EpochMetrics.of(epoch, 4.0, Terms(200.0, rate), Terms(distortion, rate), None, 0.25)
+metrics = partial(of_distortion, beta=4.0, seconds=0.25)
 
 
 def trial(

@@ -4,11 +4,13 @@ import copy
 import math
 import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from tests.material.epochs import of_distortion
 from tuning.records import State, SweepRecord, TrialRecord
 from vae.config import TrialConfig
 from vae.datasets.types import Images
@@ -24,9 +26,7 @@ SEARCH: dict[str, dict[str, Any]] = {
 }
 
 
-def metrics(epoch: int, distortion: float = 90.0, rate: float = 20.0) -> EpochMetrics:
-    """Train numbers a nat worse than validation's."""
-    return EpochMetrics.of(epoch, 2.0, Terms(distortion + 1, rate), Terms(distortion, rate), None, 0.5)
+metrics = partial(of_distortion, rate=20.0, beta=2.0)
 
 
 def twelve_epochs(mode: str = "vae", noise: str = "none") -> list[EpochMetrics]:
@@ -44,7 +44,7 @@ def record(
 ) -> TrialRecord:
     """A trial whose validation ELBO goes through `elbos`."""
     config = {"latent_size": 2, "beta": 1.0, "activation": "relu", "hidden_units": 16} | config
-    history = [metrics(epoch, -elbo - rate, rate) for epoch, elbo in enumerate(elbos, start=1)]
+    history = [metrics(epoch, -elbo - rate, rate=rate) for epoch, elbo in enumerate(elbos, start=1)]
     params = {name: config[name] for name in SEARCH}
     return TrialRecord(trial_id, params, TrialConfig(**config), state, history)
 
@@ -76,4 +76,4 @@ def copied_to(folder: Path, original: SweepRecord) -> SweepRecord:
 
 
 def nan_metrics(epoch: int) -> EpochMetrics:
-    return metrics(epoch, math.nan, math.nan)
+    return metrics(epoch, math.nan, rate=math.nan)

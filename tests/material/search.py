@@ -2,13 +2,12 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
+from tests.material.epochs import of_elbo
 from tuning.records import TrialRecord, grouped
 from tuning.search.study import Study
 from tuning.space.model import SearchSpace
-from vae.model.metrics import EpochMetrics, Terms
 
 SEARCH = {
     "latent_size": {"type": "int", "low": 2, "high": 64, "log": True},
@@ -30,15 +29,10 @@ def space(**changes: Any) -> SearchSpace:
     return SearchSpace.model_validate(content)
 
 
-def metrics(epoch: int, val_elbo: float) -> EpochMetrics:
-    of_epoch = EpochMetrics.of(epoch, 1.0, Terms(100.0, 10.0), Terms(-val_elbo - 10.0, 10.0), None, 0.5)
-    return replace(of_epoch, val_elbo=val_elbo)  # exactly, not up to rounding
-
-
 def record(
     space: SearchSpace, number: int, params: dict[str, Any], elbos: Sequence[float] = (), state: Any = "running"
 ) -> TrialRecord:
-    history = [metrics(epoch, elbo) for epoch, elbo in enumerate(elbos, start=1)]
+    history = [of_elbo(epoch, elbo) for epoch, elbo in enumerate(elbos, start=1)]
     return TrialRecord(f"{number:04d}", params, space.config(params, 0), state, history, metric=space.metric)
 
 
@@ -60,7 +54,7 @@ def run_trial(space: SearchSpace, study: Study) -> TrialRecord:
     n_epochs = 3 if number % 3 == 2 else 9
     for epoch in range(1, n_epochs + 1):
         value = math.nan if number % 7 == 6 and epoch == n_epochs else objective(params, epoch)
-        trial.history.append(metrics(epoch, value))
+        trial.history.append(of_elbo(epoch, value))
         study.report(number, trial.history[-1])
     trial.state = "failed" if number % 7 == 6 else "pruned" if number % 3 == 2 else "complete"
     study.tell(*grouped([trial]))

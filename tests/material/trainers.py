@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 
+from tests.material.folders import InMemory
 from tuning.workers.sweep_context import SweepContext
 from tuning.workers.trainer import Trainer
 from vae.config import TrialConfig
@@ -79,19 +80,6 @@ def alone(context: SweepContext, one: TrialConfig, files: Files | None = None) -
     while not training.is_done:
         training.next_epoch()
     return training
-
-
-class InMemory:
-    """A trial's folder that is no folder."""
-
-    def __init__(self) -> None:
-        self.content: dict[str, bytes] = {}
-
-    def read(self, name: str) -> bytes | None:
-        return self.content.get(name)
-
-    def write(self, name: str, content: bytes) -> None:
-        self.content[name] = content
 
 
 def assert_same(ours: EpochMetrics, theirs: EpochMetrics) -> None:

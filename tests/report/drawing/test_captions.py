@@ -11,7 +11,7 @@ from vae.storage.checkpoint import Description
 
 def test_a_models_caption_says_which_model_it_is_and_how_far_it_came() -> None:
     config = TrialConfig(latent_size=2, beta=4.0)
-    about = model_caption(Description(config, "digits", (8, 8), 1, [metrics(1, 80.0, 23.5)]))
+    about = model_caption(Description(config, "digits", (8, 8), 1, [metrics(1, 80.0, rate=23.5)]))
     for fact in ("digits", "latent size 2", "β 4", "epoch 1", "ELBO \N{MINUS SIGN}103.50 nats"):
         assert fact in about
 

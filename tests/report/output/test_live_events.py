@@ -239,7 +239,7 @@ def test_the_best_of_a_resumed_trial_counts_what_was_before(tmp_path: Path) -> N
     first = SweepEvents(tmp_path, SEARCH)
     first.epoch(trial, trial.history[-1], None)
     first.close()
-    trial.history.append(metrics(3, 90.0, 20.0))
+    trial.history.append(metrics(3, 90.0, rate=20.0))
     second = SweepEvents(tmp_path, SEARCH)
     second.epoch(trial, trial.history[-1], None)
     second.close()

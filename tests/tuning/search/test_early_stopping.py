@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
-from tests.material.search import metrics, record, space
+from tests.material.epochs import of_elbo
+from tests.material.search import record, space
 from tuning.records import TrialRecord
 from tuning.search.early_stopping import make_scheduler
 from tuning.space.model import SearchSpace
@@ -58,7 +59,7 @@ class Driven:
         """One epoch more; a trial that is at its end, or not finite, is `done` and so not asked about."""
         trial = self.records[number]
         epoch = len(trial.history) + 1
-        trial.history.append(metrics(epoch, value))
+        trial.history.append(of_elbo(epoch, value))
         if epoch == self._n_epochs or not math.isfinite(value):
             self.scheduler.on_trial_complete(Controller(), self._trials[number], result(epoch, value))
             trial.state = "complete" if math.isfinite(value) else "failed"

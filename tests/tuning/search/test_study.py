@@ -12,12 +12,12 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
+from tests.material.epochs import of_distortion
 from tests.material.search import SAMPLERS, SEARCH, record, run_trial, space
 from tuning.layout import STUDY_FILE
 from tuning.records import TrialRecord, grouped, trial_id
 from tuning.search.study import STUDY_NAME, Study, load_study
 from tuning.space.model import SearchSpace
-from vae.model.metrics import EpochMetrics, Terms
 
 
 def test_optuna_is_told_how_each_trial_ended(tmp_path: Path) -> None:
@@ -65,18 +65,13 @@ def test_the_study_opens_with_plain_optuna(tmp_path: Path) -> None:
     assert [trial.number for trial in plain.trials] == [0, 1, 2, 3]
 
 
-def epoch(epoch: int, distortion: float, rate: float | None) -> EpochMetrics:
-    terms = Terms(distortion, rate)
-    return EpochMetrics.of(epoch, 1.0, terms, terms, None, 0.5)
-
-
 def test_ranked_by_distortion_the_study_minimises_it(tmp_path: Path) -> None:
     chosen = space(metric="val_distortion", fixed={"mode": "autoencoder"}, search=SEARCH)
     study = Study(tmp_path, chosen, 0)
     for distortions in ([90.0, 70.0, 75.0], [80.0, 85.0, 60.0]):
         number, params = study.propose()
         trial = record(chosen, number, params, state="complete")
-        trial.history += [epoch(n, distortion, None) for n, distortion in enumerate(distortions, start=1)]
+        trial.history += [of_distortion(n, distortion, None) for n, distortion in enumerate(distortions, start=1)]
         for reached in trial.history:
             study.report(number, reached)
         study.tell(*grouped([trial]))
@@ -95,7 +90,7 @@ def rate_distortion_trials(chosen: SearchSpace, study: Study) -> list[TrialRecor
     for rate, distortion in POINTS:
         number, params = study.propose()
         trials.append(record(chosen, number, params, state="complete"))
-        trials[-1].history.append(epoch(1, distortion, rate))
+        trials[-1].history.append(of_distortion(1, distortion, rate))
         study.report(number, trials[-1].history[-1])
         study.tell(*grouped(trials[-1:]))
     return trials

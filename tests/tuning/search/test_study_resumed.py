@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 
+from tests.material.epochs import of_elbo
 from tests.material.paths import REPOSITORY
-from tests.material.search import metrics, objective, record, run_trial, space, space_for
+from tests.material.search import objective, record, run_trial, space, space_for
 from tuning.layout import STUDY_FILE
 from tuning.records import grouped
 from tuning.search.study import Study, distribution, load_study
@@ -58,7 +59,7 @@ def test_a_running_trial_goes_on_in_the_rebuilt_study(tmp_path: Path) -> None:
     number, params = first.propose()
     running = record(chosen, number, params, [-120.0, -110.0])
     study = Study(tmp_path, chosen, 0, [running])
-    running.history.append(metrics(3, -105.0))
+    running.history.append(of_elbo(3, -105.0))
     study.report(0, running.history[-1])
     running.state = "complete"
     study.tell(*grouped([running]))

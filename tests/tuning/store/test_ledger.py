@@ -12,7 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.material.ledgers import N_EPOCHS, finish, metrics, new_trial, train
+from tests.material.epochs import of_elbo
+from tests.material.ledgers import N_EPOCHS, finish, new_trial, train
 from tests.material.paths import REPOSITORY
 from tuning.errors import StorageError
 from tuning.layout import LEDGER_FILE, METRICS_FILE
@@ -86,7 +87,7 @@ def test_any_number_of_an_epoch_is_read_back_exactly(tmp_path_factory: pytest.Te
     folder = tmp_path_factory.mktemp("sweep")
     ledger, record = Ledger(folder), new_trial(0)
     ledger.proposed(record)
-    ledger.epoch(record, metrics(1, value))
+    ledger.epoch(record, of_elbo(1, value))
     ledger.close()
     found = read_trials(folder)[0].history[0].val_elbo
     assert found == value or (math.isnan(found) and math.isnan(value))
@@ -184,7 +185,7 @@ def test_an_epoch_that_is_trained_again_counts_once(tmp_path: Path) -> None:
     ledger, record = Ledger(tmp_path), new_trial(0)
     ledger.proposed(record)
     for epoch in (1, 2, 3, 2, 3, 4, 1, 5):
-        ledger.epoch(record, metrics(epoch, -100.0 - epoch))
+        ledger.epoch(record, of_elbo(epoch, -100.0 - epoch))
     ledger.close()
     assert [reached.epoch for reached in read_trials(tmp_path)[0].history] == [1, 2, 3, 4, 5]
 
@@ -193,7 +194,7 @@ def test_an_epoch_without_the_one_before_it_does_not_count(tmp_path: Path) -> No
     ledger, record = Ledger(tmp_path), new_trial(0)
     ledger.proposed(record)
     for epoch in (1, 3, 4):
-        ledger.epoch(record, metrics(epoch))
+        ledger.epoch(record, of_elbo(epoch))
     ledger.close()
     assert [reached.epoch for reached in read_trials(tmp_path)[0].history] == [1]
 

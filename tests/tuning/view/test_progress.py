@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from tests.material.epochs import of_elbo
 from tuning.records import TrialRecord
 from tuning.view import progress as progress_module
 from tuning.view.progress import Progress
 from vae.config import TrialConfig
-from vae.model.metrics import EpochMetrics, Terms
 
 
 class Clock:
@@ -30,12 +30,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def metrics(epoch: int, elbo: float) -> EpochMetrics:
-    return EpochMetrics.of(epoch, 1.0, Terms(100.0, 10.0), Terms(-elbo - 12.5, 12.5), None, 0.5)
-
-
 def trial(number: int, elbos: tuple[float, ...] = (), state: Any = "running", error: str = "") -> TrialRecord:
-    history = [metrics(epoch, elbo) for epoch, elbo in enumerate(elbos, start=1)]
+    history = [of_elbo(epoch, elbo, 12.5) for epoch, elbo in enumerate(elbos, start=1)]
     config = TrialConfig(beta=0.5, latent_size=8, epochs=4)
     return TrialRecord(f"{number:04d}", {"beta": 0.5, "latent_size": 8}, config, state, history, error)
 
@@ -45,7 +41,7 @@ def run(progress: Progress, record: TrialRecord, state: Any, elbos: tuple[float,
     record.state = "running"
     progress.started(record)
     for epoch, elbo in enumerate(elbos, start=1):
-        record.history.append(metrics(epoch, elbo))
+        record.history.append(of_elbo(epoch, elbo, 12.5))
         progress.epoch(record, record.history[-1], None)
     record.state = state
     progress.finished(record)
@@ -141,7 +137,7 @@ def test_without_a_terminal_plain_lines_come_now_and_then(clock: Clock, capsys: 
         progress.started(record)
         for epoch in range(1, 30):
             clock.now += 1
-            progress.epoch(record, metrics(epoch, -100.0), None)
+            progress.epoch(record, of_elbo(epoch, -100.0), None)
         record.state = "complete"
         progress.finished(record)
     lines = capsys.readouterr().out.splitlines()

@@ -1,20 +1,17 @@
 """The driver is told every epoch once and in order, wherever it and the checkpoint stand."""
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.material.epochs import of_elbo
 from tuning.workers.tune_results import TuneResults
 from vae.model.metrics import EpochMetrics, Terms
 
 ALL = None
-
-
-def metrics(epoch: int, val_elbo: float = -100.0) -> EpochMetrics:
-    return replace(EpochMetrics.of(epoch, 1.0, Terms(100.0, 10.0), Terms(90.0, 10.0), None, 0.5), val_elbo=val_elbo)
 
 
 @dataclass
@@ -28,7 +25,7 @@ class FakeTraining:
     saved: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.history = [metrics(epoch) for epoch in range(1, self.at + 1)]
+        self.history = [of_elbo(epoch) for epoch in range(1, self.at + 1)]
         self.checkpoint_epoch = self.at
 
     @property
@@ -42,7 +39,7 @@ class FakeTraining:
     def train(self) -> None:
         assert not self.is_done
         epoch = self.n_epochs + 1
-        self.history.append(metrics(epoch, math.nan if epoch == self.diverges_in else -100.0))
+        self.history.append(of_elbo(epoch, math.nan if epoch == self.diverges_in else -100.0))
 
     def preview(self) -> str:
         return f"preview of {self.n_epochs}"
@@ -102,7 +99,7 @@ def test_only_the_chosen_epochs_come_with_a_preview() -> None:
 
 def test_a_result_has_the_metrics_of_its_own_epoch() -> None:
     for result in told(FakeTraining(epochs=3, at=2), n_known=0):
-        expected = metrics(int(str(result["epoch"]))).as_dict()
+        expected = of_elbo(int(str(result["epoch"]))).as_dict()
         assert {name: result[name] for name in expected} == expected
         assert result["checkpoint_epoch"] == 2
 

@@ -9,12 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.material.epochs import of_elbo
 from vae.config import Mode
 from vae.model.metrics import EpochMetrics, Terms, best, has_rate
-
-
-def metrics(epoch: int, val_elbo: float) -> EpochMetrics:
-    return EpochMetrics.of(epoch, 1.0, Terms(80.0, 20.0), Terms(-val_elbo - 20, 20.0), None, 0.1)
 
 
 def test_elbo_is_free_of_beta_and_the_loss_is_weighted_by_it() -> None:
@@ -26,25 +23,25 @@ def test_elbo_is_free_of_beta_and_the_loss_is_weighted_by_it() -> None:
 
 
 def test_the_best_epoch_is_not_the_last_but_the_one_of_the_highest_elbo() -> None:
-    history = [metrics(1, -120), metrics(2, -100), metrics(3, -110)]
+    history = [of_elbo(1, -120), of_elbo(2, -100), of_elbo(3, -110)]
     assert best(history) is history[1]
 
 
 def test_of_equal_epochs_the_earliest_is_best() -> None:
-    history = [metrics(1, -120), metrics(2, -100), metrics(3, -100)]
+    history = [of_elbo(1, -120), of_elbo(2, -100), of_elbo(3, -100)]
     assert best(history) is history[1]
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 def test_an_epoch_that_is_not_finite_is_never_best(bad: float) -> None:
-    history = [metrics(1, -120), metrics(2, bad), metrics(3, -130)]
+    history = [of_elbo(1, -120), of_elbo(2, bad), of_elbo(3, -130)]
     assert not history[1].is_finite
     assert best(history) is history[0]
 
 
 def test_there_is_no_best_before_the_first_finite_epoch() -> None:
     assert best([]) is None
-    assert best([metrics(1, math.nan)]) is None
+    assert best([of_elbo(1, math.nan)]) is None
 
 
 def test_a_diverged_training_loss_counts_even_where_validation_is_finite() -> None:
@@ -79,7 +76,7 @@ def test_only_a_vae_has_a_rate() -> None:
 
 
 def test_numbers_that_make_no_sense_are_absent_and_not_zero() -> None:
-    vae, noisy_vae = metrics(1, -100), EpochMetrics.of(1, 4.0, Terms(1, 2), Terms(3, 4), Terms(5, 6), 0.1)
+    vae, noisy_vae = of_elbo(1, -100), EpochMetrics.of(1, 4.0, Terms(1, 2), Terms(3, 4), Terms(5, 6), 0.1)
     assert set(vae.as_dict()) == ALWAYS | ELBO_AND_RATE
     assert set(noisy_vae.as_dict()) == ALWAYS | ELBO_AND_RATE | NOISY
     assert set(without_rate(1, 90.0).as_dict()) == ALWAYS
@@ -120,12 +117,12 @@ def test_the_noisy_numbers_do_not_choose_the_epoch() -> None:
 
 
 def test_with_keep_last_the_last_finite_epoch_stands_for_the_trial() -> None:
-    history = [metrics(1, -100), metrics(2, -120), metrics(3, -110), metrics(4, math.nan)]
+    history = [of_elbo(1, -100), of_elbo(2, -120), of_elbo(3, -110), of_elbo(4, math.nan)]
     assert best(history, "last") is history[2]
     assert best(history[:2], "last") is history[1]
     assert best(history, "best") is history[0]
     assert best([], "last") is None
-    assert best([metrics(1, math.inf)], "last") is None
+    assert best([of_elbo(1, math.inf)], "last") is None
 
 
 @pytest.mark.parametrize("name", ["val_noisy_distortion", "val_distortion", "train_loss"])

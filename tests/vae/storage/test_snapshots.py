@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy.stats import norm
 
+from tests.material.folders import InMemory
 from vae.config import TrialConfig
 from vae.datasets.registry import load
 from vae.datasets.types import Images
@@ -40,20 +41,7 @@ HALF_STEP = 255 / 47 / 2 + 0.5  # of 48 grey levels, and the rounding to a whole
 FIRST_HUNDRED = [1, 2, 3, 4, 6, 8, 11, 16, 23, 32, 45, 64, 91, 100]
 
 
-class InMemory:
-    """A trial's folder that is no folder."""
-
-    def __init__(self) -> None:
-        self.content: dict[str, bytes] = {}
-        self.written: list[str] = []
-
-    def read(self, name: str) -> bytes | None:
-        return self.content.get(name)
-
-    def write(self, name: str, content: bytes) -> None:
-        self.content[name] = content
-        self.written.append(name)
-
+class Folder(InMemory):
     @property
     def snapshots(self) -> list[Snapshot]:
         return read_snapshots(self.content[SNAPSHOTS_FILE], SNAPSHOTS_FILE)
@@ -71,7 +59,7 @@ def model_of(config: TrialConfig, n_pixels: int = 64) -> Vae:
 
 
 def taken(config: TrialConfig, image_shape: tuple[int, int] = (8, 8)) -> Snapshot:
-    files = InMemory()
+    files = Folder()
     Snapshots(files, image_shape).take(model_of(config, math.prod(image_shape)), 1)
     (snapshot,) = files.snapshots
     return snapshot
@@ -84,7 +72,7 @@ def decoded(config: TrialConfig, z: np.ndarray, n_pixels: int = 64) -> np.ndarra
     return 255 / (1 + np.exp(-(hidden @ weights["logits.weight"].T + weights["logits.bias"])))
 
 
-def start(pack: Pack, files: InMemory, config: TrialConfig = CONFIG) -> Training:
+def start(pack: Pack, files: Folder, config: TrialConfig = CONFIG) -> Training:
     return Training(pack, config, "digits", (8, 8), files)
 
 
@@ -170,7 +158,7 @@ def test_large_images_are_shrunk_to_the_mean_of_their_pixels() -> None:
 
 
 def test_a_training_leaves_the_snapshots_of_its_epochs(pack: Pack) -> None:
-    files = InMemory()
+    files = Folder()
     finish(start(pack, files))
     assert [snapshot.epoch for snapshot in files.snapshots] == [1, 2, 3, 4, 6, 7]
     assert files.written.count(SNAPSHOTS_FILE) == 6
@@ -185,7 +173,7 @@ def test_a_training_leaves_the_snapshots_of_its_epochs(pack: Pack) -> None:
 
 @pytest.mark.parametrize("stop", [1, 3, 5])
 def test_a_training_that_is_stopped_and_reopened_leaves_the_same_file(pack: Pack, stop: int) -> None:
-    whole, parts = InMemory(), InMemory()
+    whole, parts = Folder(), Folder()
     finish(start(pack, whole))
     first = start(pack, parts)
     for _ in range(stop):
@@ -196,7 +184,7 @@ def test_a_training_that_is_stopped_and_reopened_leaves_the_same_file(pack: Pack
 
 
 def test_epochs_that_a_crash_lost_are_shown_again_as_they_were(pack: Pack) -> None:
-    whole, crashed = InMemory(), InMemory()
+    whole, crashed = Folder(), Folder()
     finish(start(pack, whole))
     first = start(pack, crashed)
     first.next_epoch()
@@ -212,7 +200,7 @@ def test_epochs_that_a_crash_lost_are_shown_again_as_they_were(pack: Pack) -> No
 
 
 def test_a_training_from_before_there_were_snapshots_goes_on_and_leaves_later_ones(pack: Pack) -> None:
-    files = InMemory()
+    files = Folder()
     first = start(pack, files)
     for _ in range(3):
         first.next_epoch()
@@ -223,7 +211,7 @@ def test_a_training_from_before_there_were_snapshots_goes_on_and_leaves_later_on
 
 
 def test_a_diverged_epoch_is_not_shown(pack: Pack) -> None:
-    files = InMemory()
+    files = Folder()
     config = TrialConfig(hidden_units=400, hidden_layers=3, learning_rate=1.0, batch_size=8, epochs=5)
     training = start(pack, files, config)
     finish(training)
@@ -237,10 +225,10 @@ def test_a_trial_in_a_pack_shows_what_it_shows_alone(digits: dict[str, Images]) 
     pixels = [torch.from_numpy(digits[split].pixels[:180]) for split in ("train", "validation")]
     config = CONFIG.model_copy(update={"precision": "float64", "epochs": 2})
     other = config.model_copy(update={"hidden_units": 40, "latent_size": 3, "seed": 6})
-    alone, packed = InMemory(), InMemory()
+    alone, packed = Folder(), Folder()
     finish(start(Pack(*pixels), alone, config))
     pack = Pack(*pixels, shape=ShapeClass.of(config), n_slots=2)
-    trainings = [start(pack, InMemory(), other), start(pack, packed, config)]
+    trainings = [start(pack, Folder(), other), start(pack, packed, config)]
     for _ in range(2):
         for training in trainings:
             training.begin_epoch()
@@ -255,10 +243,10 @@ def test_a_trial_in_a_pack_shows_what_it_shows_alone(digits: dict[str, Images]) 
 def test_a_hundred_epochs_of_mnist_take_less_than_a_megabyte(data_dir: Path) -> None:
     """And 14 snapshots together less time than one epoch, which takes 1.3 s."""
     pack = Pack(*(torch.from_numpy(load("mnist", data_dir, split).pixels) for split in ("train", "validation")))
-    training = Training(pack, TrialConfig(latent_size=2, epochs=100), "mnist", (28, 28), InMemory())
+    training = Training(pack, TrialConfig(latent_size=2, epochs=100), "mnist", (28, 28), Folder())
     training.next_epoch()
     training.next_epoch()
-    files = InMemory()
+    files = Folder()
     snapshots, started = Snapshots(files, (28, 28)), time.process_time()
     for epoch in FIRST_HUNDRED:
         snapshots.take(pack.model(0), epoch)
@@ -355,7 +343,7 @@ def test_a_small_file_that_unpacks_to_much_is_refused_in_little_memory(make: Cal
 def test_a_training_goes_on_from_a_damaged_file_with_one_line_and_new_snapshots(
     pack: Pack, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    files = InMemory()
+    files = Folder()
     training = start(pack, files)
     for _ in range(2):
         training.next_epoch()

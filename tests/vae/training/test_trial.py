@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.material.folders import InMemory
 from vae.config import TrialConfig
 from vae.datasets.types import Images
 from vae.errors import CheckpointError
@@ -30,21 +31,6 @@ CONFIG = TrialConfig(latent_size=2, hidden_units=16, batch_size=50, epochs=6, le
 
 def changed(**changes: Any) -> TrialConfig:
     return TrialConfig.model_validate({**CONFIG.model_dump(), **changes})
-
-
-class InMemory:
-    """A trial's folder that is no folder; `written` is every name in the order of writing."""
-
-    def __init__(self) -> None:
-        self.content: dict[str, bytes] = {}
-        self.written: list[str] = []
-
-    def read(self, name: str) -> bytes | None:
-        return self.content.get(name)
-
-    def write(self, name: str, content: bytes) -> None:
-        self.content[name] = content
-        self.written.append(name)
 
 
 class Scripted(Pack):
@@ -279,7 +265,8 @@ def test_a_float64_trials_model_gives_the_numbers_of_its_training_to_the_last_di
     files = InMemory()
     finish(start(pack, files, changed(precision="float64", noise="gaussian")))
     model, description = unpack_model(files.content[MODEL_FILE], "")
-    found, stated = evaluate(model, pack.validation), description.history[-1]
+    noise_factor, stated = description.config.noise_factor, description.history[-1]
+    found = evaluate(model, pack.validation, noise_factor=noise_factor)
     assert found.elbo == pytest.approx(stated.val_elbo, rel=1e-13)
     assert found.noisy_elbo == pytest.approx(stated.val_noisy_elbo, rel=1e-13)
 
