@@ -1,4 +1,4 @@
-"""Float32 matrix products: on a CPU through oneDNN where that is exact, on a GPU on its tensor cores."""
+"""Matrix products in float32 (BLAS): by oneDNN on a CPU where that is exact, on the tensor cores of a GPU."""
 
 import torch
 
@@ -7,11 +7,10 @@ FLOAT32_ERROR = 1e-5  # relative; a product in float32 is off by about 1e-6 here
 
 
 def prefer_onednn() -> bool:
-    """Send this process's float32 products through oneDNN if it keeps them float32; True if it does.
+    """Let oneDNN compute this process's float32 products, if it keeps them float32; True if it does.
 
-    torch calls the switch 'bf16', and on a CPU with AMX oneDNN does round to bfloat16 then. Elsewhere
-    the products stay float32 and are twice as fast as the default BLAS (0.33 against 0.73 ms for
-    128 x 784 x 400, one thread of an AMD EPYC, 2026-11-21). So it is tried once against float64.
+    It is twice as fast as the default BLAS. torch calls the switch 'bf16', and on a CPU with AMX oneDNN does round the
+    factors to bfloat16 then. So one product is compared with the same in float64.
     """
     matmul = getattr(torch.backends.mkldnn, "matmul", None)
     if matmul is None or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
@@ -24,9 +23,9 @@ def prefer_onednn() -> bool:
 
 
 def prefer_tensor_cores() -> None:
-    """Let a GPU round the factors of float32 products to TF32 (10 bits of mantissa), as usual for training.
+    """Let a GPU round the factors of float32 products to TF32 (10 bits of mantissa), as is usual for training.
 
-    The sums stay float32; `precision: float64` is not touched. The older switch is for torch before 2.9.
+    The sums stay float32, and float64 trials are not affected. The older switch is for torch before 2.9.
     """
     if hasattr(torch.backends.cuda.matmul, "fp32_precision"):
         torch.backends.cuda.matmul.fp32_precision = "tf32"
@@ -35,7 +34,7 @@ def prefer_tensor_cores() -> None:
 
 
 def prefer_fast_products(device: str) -> None:
-    """What is fast and right for float32 products on this device ("cpu" or "cuda"), for this process."""
+    """Set this process up for fast float32 products on this device, "cpu" or "cuda"."""
     if device == "cuda":
         prefer_tensor_cores()
     prefer_onednn()

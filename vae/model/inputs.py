@@ -1,6 +1,6 @@
-"""From grey values to what a model sees and what it is to give back: scaled, binarised, corrupted.
+"""From grey values to the encoder's input and the decoder's target: scaled, binarised, corrupted.
 
-Each random number follows from a key and the image's place in its split (counter_rng), so an image is corrupted the
+Each random number follows from a key and the image's place in its split (counter_rng), so an image is corrupted in the
 same way whichever trials train beside it.
 """
 
@@ -17,14 +17,14 @@ def as_float(pixels: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
 
 
 def pixel_places(images: Tensor, n_pixels: int) -> Tensor:
-    """The place of every pixel in its split, int64 [..., B, D]; images: the images' own, int64 [..., B]."""
+    """The place of every pixel in its split, int64 [..., B, D]; images: the images' places, int64 [..., B]."""
     return images.unsqueeze(-1) * n_pixels + torch.arange(n_pixels, device=images.device)
 
 
 def target(grey: Tensor, binarize: Binarize, key: Tensor, images: Tensor, dtype: torch.dtype) -> Tensor:
-    """What the decoder is to give back, in [0, 1] or of 0 and 1. grey: uint8 [*lead, B, D]; key: int64 [*lead].
+    """The decoder's target, in [0, 1], or 0 and 1. grey: uint8 [*lead, B, D]; key: int64 [*lead].
 
-    stochastic: 1 with the probability of the grey value (Salakhutdinov & Murray 2008).
+    stochastic: a pixel is 1 with the probability of its grey value (Salakhutdinov & Murray 2008).
     """
     if binarize == "threshold":
         return (grey >= 128).to(dtype)
@@ -37,8 +37,8 @@ def target(grey: Tensor, binarize: Binarize, key: Tensor, images: Tensor, dtype:
 def corrupted(x: Tensor, noise: Noise, factor: Tensor, key: Tensor, images: Tensor) -> Tensor:
     """The encoder's input, in [0, 1]. x: [*lead, B, D]; factor, key: [*lead]; images: int64 [*lead, B].
 
-    gaussian adds noise of standard deviation `factor` and cuts at 0 and 1; salt_pepper makes a share `factor`
-    of the pixels 0 or 1, as often the one as the other.
+    gaussian adds noise of standard deviation `factor` and cuts at 0 and 1. salt_pepper sets a share `factor` of the
+    pixels to 0 or 1, equally often.
     """
     if noise == "none":
         return x

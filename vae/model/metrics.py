@@ -1,4 +1,4 @@
-"""EpochMetrics: what one epoch of one trial gave, plain numbers."""
+"""EpochMetrics: the numbers of one epoch of one trial."""
 
 import math
 from collections.abc import Sequence
@@ -28,11 +28,10 @@ class Terms(NamedTuple):
 class EpochMetrics:
     """Nats per image: summed over pixels, averaged over the split's images. ELBO is at beta = 1.
 
-    The train numbers are means over the epoch's batches, while the weights moved, with the corrupted input
-    and the dropout that the trial trains with; the validation numbers are of the weights at the epoch's end,
-    from the clean input, with the noise that every evaluation shares. The noisy numbers are of the corrupted
-    input, against the clean image. None: what makes no sense for the trial: rate and ELBO belong to a vae,
-    the noisy numbers to a trial with noise.
+    The train numbers are means over the epoch's batches, while the weights move, with the trial's input noise and
+    dropout. The validation numbers are of the weights at the epoch's end, from the clean input, with the noise that
+    every evaluation uses. The noisy numbers are from the corrupted input, against the clean image. A number that makes
+    no sense for the trial is None: only a vae has rate and ELBO, only a trial with input noise has the noisy numbers.
     """
 
     epoch: int
@@ -53,7 +52,7 @@ class EpochMetrics:
     def of(
         cls, epoch: int, beta: float, train: Terms, validation: Terms, noisy: Terms | None, epoch_seconds: float
     ) -> "EpochMetrics":
-        """From the means of the training split, of validation and, with noise, of validation corrupted."""
+        """From the means of training, of validation, and of corrupted validation if the trial has noise."""
         return cls(
             epoch=epoch,
             train_loss=train.loss(beta),
@@ -77,18 +76,18 @@ class EpochMetrics:
 
     @property
     def goodness(self) -> float:
-        """What tells the better epoch of one trial, higher is better: the validation ELBO, or -D without one."""
+        """Ranks the epochs of one trial, higher is better: the validation ELBO, or -D where there is none."""
         return -self.val_distortion if self.val_elbo is None else self.val_elbo
 
     def as_dict(self) -> dict[str, Any]:
-        """The numbers that the trial has, by name; one that it has not is absent."""
+        """The numbers that the trial has, by name; the others are left out."""
         return {name: value for name, value in vars(self).items() if value is not None}
 
 
 def best(history: Sequence[EpochMetrics], keep: Keep = "best") -> EpochMetrics | None:
-    """The epoch that stands for a trial: the best of the finite ones, the earliest of equals, or the last of them.
+    """The epoch that stands for a trial: the best finite one (the earliest of equals), or the last finite one.
 
-    None before the first.
+    None where no epoch is finite.
     """
     finite = [metrics for metrics in history if metrics.is_finite]
     if keep == "last":
@@ -97,5 +96,5 @@ def best(history: Sequence[EpochMetrics], keep: Keep = "best") -> EpochMetrics |
 
 
 def has_rate(mode: Mode) -> bool:
-    """Whether rate, ELBO and KL mean anything: only where a posterior is trained against the prior."""
+    """Whether a trial has rate, ELBO and KL: only if it trains a posterior against the prior."""
     return mode == "vae"

@@ -1,8 +1,7 @@
-"""The variational bound's terms, in nats: sums over pixels and latents, one number per image, beta-free.
+"""The terms of the variational bound, in nats, one number per image; and the loss that weighs them by beta.
 
-The loss beside them is weighted by beta; it is what trains a trial and never what ranks it
-(Kingma & Welling 2013; beta: Higgins et al. 2017; rate and distortion: Alemi et al. 2018). The distortion
-is in vae.model.likelihood.
+The weighted loss trains a trial and never ranks it (Kingma & Welling 2013; beta: Higgins et al. 2017; rate and
+distortion: Alemi et al. 2018). The distortion is in vae.model.likelihood, the ELBO of a whole split in vae.model.elbo.
 """
 
 from torch import Tensor, maximum
@@ -30,7 +29,7 @@ def weighted_loss(distortion: Tensor, kl: Tensor | None, weight: Tensor, free_bi
     """What a trial minimises, [*lead]: the batch's mean D + weight * sum over latents of max(free_bits, mean KL).
 
     distortion: [*lead, B]; kl: [*lead, B, L] of each latent, None without a posterior; weight, free_bits: [*lead].
-    Free bits are of the batch's mean (Kingma et al. 2016, section C.8); NO_FREE_BITS makes it D + weight * R.
+    Free bits apply to the batch's mean KL (Kingma et al. 2016, section C.8). With NO_FREE_BITS it is D + weight * R.
     """
     mean_distortion = distortion.mean(-1)
     if kl is None:
@@ -38,12 +37,12 @@ def weighted_loss(distortion: Tensor, kl: Tensor | None, weight: Tensor, free_bi
     return mean_distortion + weight * maximum(kl.mean(-2), free_bits.unsqueeze(-1)).sum(-1)
 
 
-NO_FREE_BITS = -1.0  # below any KL: at 0 the maximum would share the gradient of a latent whose KL is 0
+NO_FREE_BITS = -1.0  # below any KL; with 0, the maximum would halve the gradient of a latent whose KL is 0
 
 
 def kl_weight(beta: Tensor, warmth: Tensor, growth: Tensor, position: Tensor) -> Tensor:
-    """beta, or the part of it that the warm-up has reached after `position` images of an epoch.
+    """beta, or the share of it that the warm-up has reached after `position` images of an epoch.
 
-    warmth: the part at the epoch's start; growth: what an image adds to it (Bowman et al. 2016).
+    warmth: the share at the epoch's start; growth: how much each image adds to it (Bowman et al. 2016).
     """
     return beta * (warmth + growth * position).clamp(max=1)

@@ -1,4 +1,4 @@
-"""ShapeClass: what trials must share to train as one batched model; decided by a trial's own config only."""
+"""ShapeClass: what trials must share to train as one batched model. A trial's class follows from its config alone."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -24,15 +24,15 @@ HIDDEN_UNITS = (
     8192,
 )
 LATENT_SIZES = (16, 64, 256, 1024)  # few: latents cost next to nothing beside pixels x hidden units
-TENSORS_PER_PARAMETER = 6  # weight, gradient, two moments; as much again as two of them while Adam steps
-IMAGE_COPIES = 6  # of a batch: input, logits, their gradient, and what the objective holds on the way
-DENSITY_COPIES = 6  # more, of a likelihood other than bernoulli: log variance, squares, their gradients
-BYTES_PER_DRAW = 32  # of a random number on its way: bits and their shifts in int64, the result
+TENSORS_PER_PARAMETER = 6  # weight, gradient, two moments, and two more while Adam steps
+IMAGE_COPIES = 6  # of a batch: input, logits, their gradient, and intermediate results of the objective
+DENSITY_COPIES = 6  # more, for a likelihood other than bernoulli: log variance, squares, their gradients
+BYTES_PER_DRAW = 32  # while a random number is drawn: bits and their shifts in int64, the result
 
 
 @dataclass(frozen=True, order=True)
 class ShapeClass:
-    """A config's shape with its widths rounded up: narrower trials are padded with zeros, exactly."""
+    """Widths that a trial is padded to with zeros, and all else that shapes its tensors and its steps."""
 
     hidden_units: int
     latent_size: int
@@ -49,13 +49,13 @@ class ShapeClass:
 
     @classmethod
     def of(cls, config: TrialConfig) -> "ShapeClass":
-        """The class that a trial of this config trains in."""
+        """The class that a trial of this config trains in: its widths are rounded up."""
         width = next(width for width in HIDDEN_UNITS if width >= config.hidden_units)
         return cls(width, next(size for size in LATENT_SIZES if size >= config.latent_size), **_shared(config))
 
     @classmethod
     def alone(cls, config: TrialConfig) -> "ShapeClass":
-        """The exact shape: nothing is padded."""
+        """The config's exact shape: nothing is padded."""
         return cls(config.hidden_units, config.latent_size, **_shared(config))
 
     @property
@@ -64,7 +64,7 @@ class ShapeClass:
         return self.noise != "none" or self.binarize == "stochastic"
 
     def slot_bytes(self, n_pixels: int, n_train: int, n_validation: int) -> int:
-        """Memory that one slot of a pack takes on its device, so that too many are refused before one is filled."""
+        """Bytes that one slot of a pack takes on its device, at the most; so too many slots are refused at the start."""
         number = 8 if self.precision == "float64" else 4
         config = TrialConfig(**{name: value for name, value in asdict(self).items() if name != "has_dropout"})
         parameters = TENSORS_PER_PARAMETER * config.n_parameters(n_pixels) * number

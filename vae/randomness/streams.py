@@ -1,15 +1,15 @@
-"""Random numbers: each generator comes from (seed, epoch, stream), never from what ran before or beside it."""
+"""Streams of random numbers: each comes from (seed, epoch, purpose), never from what ran before or beside it."""
 
 from enum import IntEnum
 
 import numpy as np
 import torch
 
-EVALUATION_SEED = 20131220  # one for all trials, so that their ELBOs differ by the model and not by the draw
+EVALUATION_SEED = 20131220  # the same for all trials: their ELBOs differ by the model and not by the draw
 
 
 class Stream(IntEnum):
-    """What the numbers are for; two streams of one seed and epoch are independent."""
+    """What the numbers are for. Two streams of the same seed and epoch are independent."""
 
     WEIGHTS = 0
     ORDER = 1
@@ -23,13 +23,13 @@ class Stream(IntEnum):
 
 
 def key(seed: int, epoch: int, stream: Stream) -> int:
-    """What follows from the three: a number of 63 bits, unlike that of any other three."""
+    """A number of 63 bits that follows from the three; other arguments give another number."""
     entropy = np.random.SeedSequence([seed, epoch, int(stream)]).generate_state(1, np.uint64)
     return int(entropy[0] >> 1)
 
 
 def generator(seed: int, epoch: int, stream: Stream) -> torch.Generator:
-    """A CPU generator: the numbers are then the same on every device."""
+    """A generator on the CPU, so that the numbers are the same for every device."""
     return torch.Generator().manual_seed(key(seed, epoch, stream))
 
 
@@ -44,5 +44,5 @@ def epoch_noise(n_images: int, latent_size: int, seed: int, epoch: int) -> torch
 
 
 def evaluation_noise(n_images: int, latent_size: int) -> torch.Tensor:
-    """The noise every evaluation of a split uses, float32 [N, L]; the same for every trial of this latent size."""
+    """The noise that every evaluation of a split uses, float32 [N, L]; it depends on the latent size only."""
     return torch.randn(n_images, latent_size, generator=generator(EVALUATION_SEED, 0, Stream.EVALUATION))

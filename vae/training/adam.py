@@ -6,9 +6,11 @@ the moments by parameter name and hand out a plain trial's AdamState, so a trial
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.optim.adam import adam
 
 from vae.model.padding import padded_to, place, take
 from vae.storage.state import AdamState
@@ -18,8 +20,19 @@ BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 Shapes = Mapping[str, tuple[int, ...]]  # of a plain trial's parameters, by name
 
 
+@dataclass
+class _Row:
+    """One trial's part of the stack, in the order of the parameters."""
+
+    learning_rate: float
+    parameters: list[Tensor]  # they share the stack's memory
+    exp_avg: list[Tensor]
+    exp_avg_sq: list[Tensor]
+    steps: list[Tensor]  # a count each, all the same: the fused kernel has it so
+
+
 class RowAdam:
-    """torch's fused Adam, one for each trial, on the trial's rows of the stack.
+    """torch's fused Adam on each active trial's rows of the stack.
 
     The rows of a trial are contiguous, as the fused kernel needs. It reads and writes each number once. The
     operations of StackedAdam would go through the memory a dozen times where nothing compiles them.
@@ -28,43 +41,56 @@ class RowAdam:
     def __init__(self, parameters: Mapping[str, nn.Parameter]) -> None:
         """parameters: [K, ...] each."""
         self._parameters = dict(parameters)
-        self._rows: dict[int, dict[str, nn.Parameter]] = {}  # by slot; they share the stack's memory
-        self._adams: dict[int, torch.optim.Adam] = {}
+        self._rows: dict[int, _Row] = {}  # by slot
         self._active: list[int] = []
 
     def place(self, slot: int, learning_rate: float, state: AdamState) -> None:
         """Take over a plain trial's moments and step count, padded into the slot."""
-        rows = {name: nn.Parameter(parameter.data[slot]) for name, parameter in self._parameters.items()}
-        adam = torch.optim.Adam(rows.values(), learning_rate, (BETA1, BETA2), EPSILON, fused=True)
-        for name, row in rows.items():
-            adam.state[row] = {
-                "step": torch.tensor(float(state.step), device=row.device),
-                "exp_avg": padded_to(state.exp_avg[name], row),
-                "exp_avg_sq": padded_to(state.exp_avg_sq[name], row),
-            }
-        self._rows[slot], self._adams[slot] = rows, adam
+        rows = {name: parameter.data[slot] for name, parameter in self._parameters.items()}
+        self._rows[slot] = _Row(
+            learning_rate,
+            list(rows.values()),
+            [padded_to(state.exp_avg[name], row) for name, row in rows.items()],
+            [padded_to(state.exp_avg_sq[name], row) for name, row in rows.items()],
+            [torch.tensor(float(state.step), device=row.device) for row in rows.values()],
+        )
 
     def activate(self, slots: Sequence[int]) -> None:
         """Say which trials the next steps move; the others stand still, whatever their gradients are."""
         self._active = list(slots)
 
+    @torch.no_grad()
     def step(self) -> None:
         """One step of the active trials; then no parameter has a gradient."""
+        stacked = [parameter.grad for parameter in self._parameters.values()]
         for slot in self._active:
-            for name, parameter in self._parameters.items():
-                assert parameter.grad is not None
-                self._rows[slot][name].grad = parameter.grad[slot]
-            self._adams[slot].step()
+            row = self._rows[slot]
+            adam(
+                row.parameters,
+                [gradient[slot] for gradient in stacked if gradient is not None],
+                row.exp_avg,
+                row.exp_avg_sq,
+                [],
+                row.steps,
+                fused=True,
+                amsgrad=False,
+                beta1=BETA1,
+                beta2=BETA2,
+                lr=row.learning_rate,
+                weight_decay=0.0,
+                eps=EPSILON,
+                maximize=False,
+            )
         for parameter in self._parameters.values():
             parameter.grad = None
 
     def take(self, slot: int, shapes: Shapes) -> AdamState:
         """A copy of the plain trial's state, on the CPU."""
-        moments = {name: self._adams[slot].state[row] for name, row in self._rows[slot].items()}
+        row, names = self._rows[slot], self._parameters
         return AdamState(
-            step=int(next(iter(moments.values()))["step"].item()),
-            exp_avg={name: take(moments[name]["exp_avg"], shape) for name, shape in shapes.items()},
-            exp_avg_sq={name: take(moments[name]["exp_avg_sq"], shape) for name, shape in shapes.items()},
+            step=int(row.steps[0].item()),
+            exp_avg={name: take(moment, shapes[name]) for name, moment in zip(names, row.exp_avg, strict=True)},
+            exp_avg_sq={name: take(moment, shapes[name]) for name, moment in zip(names, row.exp_avg_sq, strict=True)},
         )
 
 

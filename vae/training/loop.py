@@ -7,6 +7,7 @@ hands. Axes: K slots, N images, B of a batch, D pixels, H hidden units, L latent
 
 import warnings
 from collections.abc import Sequence
+from contextlib import nullcontext
 from functools import partial
 
 import torch
@@ -111,7 +112,7 @@ class TrainingLoop:
         x = inputs.target(grey, shape.binarize, of_binarize, visited, noise.dtype)
         seen = inputs.corrupted(x, shape.noise, self.noise_factor, of_corruption, visited)
         masks = self._masks(visited) if shape.has_dropout else None
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=shape.precision == "bf16"):
+        with torch.autocast(x.device.type, torch.bfloat16) if shape.precision == "bf16" else nullcontext():
             posterior, pixels = self._network(seen, noise, masks)
         # Only the layers' products are in bfloat16. Sums over 784 pixels would lose digits in it.
         distortion = likelihood.distortion(shape.likelihood, pixels.to(x.dtype), x)

@@ -19,7 +19,7 @@ from vae.storage.state import TrialState
 from vae.training.prefetch import Prefetch
 from vae.training.stack import Stack
 
-DRAWING_THREADS = 8  # each draws an epoch of MNIST for one trial in milliseconds; not yet tuned on a GPU
+DRAWING_THREADS = 8  # not yet tuned on a GPU
 
 
 @dataclass

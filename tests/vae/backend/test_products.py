@@ -1,4 +1,4 @@
-"""vae/matmul.py."""
+"""vae/backend/products.py."""
 
 from types import SimpleNamespace
 

@@ -1,4 +1,4 @@
-"""vae/inputs.py: scaled, binarised, corrupted, by the image and by nothing around it."""
+"""vae/model/inputs.py: scaled, binarised, corrupted, by the image and by nothing around it."""
 
 import math
 from typing import Any, get_args

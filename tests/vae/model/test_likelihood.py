@@ -1,4 +1,4 @@
-"""vae/likelihood.py: what is to be a density integrates to one, and agrees with torch.distributions."""
+"""vae/model/likelihood.py: what is to be a density integrates to one, and agrees with torch.distributions."""
 
 import math
 

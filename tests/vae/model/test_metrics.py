@@ -1,4 +1,4 @@
-"""vae/metrics.py."""
+"""vae/model/metrics.py."""
 
 import json
 import math

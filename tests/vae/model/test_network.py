@@ -1,4 +1,4 @@
-"""vae/model.py."""
+"""vae/model/network.py."""
 
 import math
 from typing import get_args

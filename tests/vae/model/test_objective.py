@@ -1,4 +1,4 @@
-"""vae/objective.py."""
+"""vae/model/objective.py."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""vae/counter.py: random numbers by key and place."""
+"""vae/randomness/counter_rng.py: random numbers by key and place."""
 
 import math
 from statistics import NormalDist

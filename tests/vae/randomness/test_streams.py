@@ -1,4 +1,4 @@
-"""vae/streams.py."""
+"""vae/randomness/streams.py."""
 
 import math
 
