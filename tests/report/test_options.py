@@ -64,6 +64,7 @@ def test_one_figure_may_be_drawn_alone(folders: dict[str, Path], tmp_path: Path,
         assert drawn == {f"{name}.png"}
 
 
+@pytest.mark.slow
 def test_without_flags_everything_that_the_model_has_is_drawn(folders: dict[str, Path], tmp_path: Path) -> None:
     drawn = {name for name in _drawn(tmp_path, folders["denoising"]) if name.endswith(".png")}
     assert drawn == {f"{name}.png" for name in FIGURES if name != "tsne"} | {"sprite.png"}

@@ -146,6 +146,7 @@ def test_many_classes_can_be_read(digits: dict[str, Images], n_classes: int, lat
     assert _names(subject, only=OF_CLASSES) == OF_CLASSES
 
 
+@pytest.mark.slow
 @pytest.mark.mnist
 def test_every_figure_of_an_mnist_model_can_be_read(data_dir: Path) -> None:
     images = load("mnist", data_dir, "validation")
