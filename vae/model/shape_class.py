@@ -64,7 +64,7 @@ class ShapeClass:
         return self.noise != "none" or self.binarize == "stochastic"
 
     def slot_bytes(self, n_pixels: int, n_train: int, n_validation: int) -> int:
-        """Bytes that one slot of a pack takes on its device, at the most; so too many slots are refused at the start."""
+        """Bytes that a slot of a pack takes on its device, at most, so that too many slots are refused at the start."""
         number = 8 if self.precision == "float64" else 4
         config = TrialConfig(**{name: value for name, value in asdict(self).items() if name != "has_dropout"})
         parameters = TENSORS_PER_PARAMETER * config.n_parameters(n_pixels) * number
