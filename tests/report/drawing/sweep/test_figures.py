@@ -188,7 +188,9 @@ MODES = {
     ("autoencoder", "seed 1"): {"latent_size": 2, "mode": "autoencoder"},
     ("decoder only", "seed 1"): {"latent_size": 2, "mode": "decoder_only"},
 }
-SIZES = {(f"latent size {size}", "learning rate 0.0001234", f"β {size}.123"): {"latent_size": size} for size in range(1, 9)}
+SIZES = {
+    (f"latent size {size}", "learning rate 0.0001234", f"β {size}.123"): {"latent_size": size} for size in range(1, 9)
+}
 NOISE = {("noise none",): {"latent_size": 5}, ("gaussian",): {"latent_size": 5, "noise": "gaussian"}}
 MANY_PARTS = {
     tuple(f"{name} 128" for name in ("latent size", "hidden units", "batch size", "epochs")): {"latent_size": 2}
