@@ -1,4 +1,4 @@
-"""A trial's folder: whole files, written beside and renamed into place."""
+"""A trial's folder: each file is written whole under another name, then renamed into place."""
 
 import os
 from dataclasses import dataclass
@@ -7,18 +7,18 @@ from typing import Protocol
 
 
 class Files(Protocol):
-    """A trial's folder, wherever it is."""
+    """A trial's files, in a folder or in a bucket."""
 
     def read(self, name: str) -> bytes | None:
-        """The file's bytes, None where there is no such file."""
+        """The file's bytes, or None if it does not exist."""
 
     def write(self, name: str, content: bytes) -> None:
-        """Whole or not at all: a reader sees the old file or the new one."""
+        """Write the whole file or nothing: a reader sees the old file or the new one."""
 
 
 @dataclass(frozen=True)
 class LocalFiles:
-    """A folder on this machine, or one that every machine mounts."""
+    """A folder on this machine or on a shared file system."""
 
     folder: Path
 

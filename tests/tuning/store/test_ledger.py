@@ -305,9 +305,9 @@ def test_any_damage_is_told_in_words_or_leaves_trials_that_can_be_used(
 WRITER = """
 import sys
 from pathlib import Path
-sys.path[:0] = [sys.argv[2], sys.argv[2] + "/tests"]
-from test_ledger import finish, new_trial, train
-from tuning.ledger import Ledger, read_trials
+sys.path.insert(0, sys.argv[2])
+from tests.tuning.store.test_ledger import finish, new_trial, train
+from tuning.store.ledger import Ledger, read_trials
 folder = Path(sys.argv[1])
 past = read_trials(folder)
 ledger = Ledger(folder)

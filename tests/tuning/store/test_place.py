@@ -250,7 +250,7 @@ HOLDER = """
 import sys, time
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
-from tuning.storage import SweepStorage, held
+from tuning.store.place import SweepStorage, held
 with held(SweepStorage(Path(sys.argv[1])), 0, is_new=False):
     print("held", flush=True)
     time.sleep(60)
