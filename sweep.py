@@ -21,7 +21,7 @@ from tuning.store import place as storage
 from tuning.store.ledger import read_trials
 from tuning.store.place import SweepStorage
 from tuning.sweep import run
-from tuning.sweep.manifest import read_plan, read_sweep, write_manifest
+from tuning.sweep.manifest import read_plan, read_sweep, searched, write_manifest
 from tuning.sweep.plan import Plan, estimate, extended, new_plan
 from tuning.view.best_table import best_table
 from tuning.view.progress import Progress
@@ -71,28 +71,34 @@ def resume(chosen: argparse.Namespace) -> int:
     """A sweep goes on: every trial that was not finished, and those that it still lacks."""
     place = storage.locate(chosen.storage, chosen.resume, "--resume")
     storage.open_existing(place)
-    past = read_trials(place.folder)
-    plan = extended(read_plan(place.folder), chosen.trials, len(grouped(past)), chosen.data_dir)
-    n_finished = sum(record.state != "running" for record in past)
-    say(f"Resuming {plan.name}: {n_finished} of {plan.space.n_runs} trials are finished")
-    return sweep(chosen, plan, place, past)
+    with storage.held(place):  # first the lock, then the reading: another driver may end only now
+        past = read_trials(place.place)
+        plan = extended(read_plan(place), chosen.trials, len(grouped(past)), chosen.data_dir)
+        n_finished = sum(record.state != "running" for record in past)
+        say(f"Resuming {plan.name}: {n_finished} of {plan.space.n_runs} trials are finished")
+        return sweep(chosen, plan, place, past)
 
 
-def sweep(chosen: argparse.Namespace, plan: Plan, place: SweepStorage, past: Sequence[TrialRecord] = ()) -> int:
-    """Run what the plan still lacks, then its report."""
+def sweep(
+    chosen: argparse.Namespace, plan: Plan, place: SweepStorage, past: Sequence[TrialRecord] | None = None
+) -> int:
+    """Run what the plan still lacks, then its report. past: of a sweep that is resumed, and held already."""
     say(f"Dataset {plan.dataset_note}")
     with ExitStack() as stack:
         loader = stack.enter_context(ThreadPoolExecutor(1)).submit(plan.load_images)  # while Ray starts
         say("Starting Ray" if chosen.address is None else f"Joining the Ray cluster at {chosen.address}")
         cluster = stack.enter_context(connected(options.request(chosen)))
         images = loader.result()
-        stack.enter_context(storage.held(place, plan.expected_bytes(), is_new=not past))
+        if past is None:
+            stack.enter_context(storage.created(place, plan.expected_bytes()))
         check_storage(cluster, place)
         check_memory(cluster, plan.slot_bytes())
-        write_manifest(place.folder, plan, cluster)
+        write_manifest(place, plan, cluster)
         say(f"Running on {cluster.describe()}")
-        search, space = read_sweep(place.folder).search, plan.space
-        events = stack.enter_context(closing(SweepEvents(place.folder, search, modes=space.modes)))
+        if place.uri:
+            say(f"TensorBoard reads {shown(place.folder)}, a mirror; the sweep itself is in {place.uri}")
+        space, past = plan.space, past or []
+        events = stack.enter_context(closing(SweepEvents(place.folder, searched(plan), modes=space.modes)))
         with Progress(space.n_runs, cluster.slots, list(space.dimensions), past, space.metric) as progress:
             records = run.run(plan, place, cluster, images, [events, progress], past, chosen.time_budget)
     return finish(chosen, plan, place, records)
@@ -107,7 +113,7 @@ def finish(chosen: argparse.Namespace, plan: Plan, place: SweepStorage, records:
     if not is_whole:
         say(f"Stopped before the end; nothing is lost. Go on with: {place.resume_command}")
     if all(record.state == "failed" for record in records):
-        print(f"Every trial failed; why is in {shown(place.folder)}/trials/*/error.txt", file=sys.stderr)
+        print(f"Every trial failed; why is in {place.uri or shown(place.folder)}/trials/*/error.txt", file=sys.stderr)
         return 1
     return 0 if is_whole or chosen.time_budget else 130
 
@@ -115,7 +121,7 @@ def finish(chosen: argparse.Namespace, plan: Plan, place: SweepStorage, records:
 def rebuild_report(chosen: argparse.Namespace) -> int:
     place = storage.locate(chosen.storage, chosen.report, "--report")
     storage.open_existing(place)
-    write_report(place, chosen.data_dir or read_plan(place.folder).data_dir, chosen.top_k)
+    write_report(place, chosen.data_dir or read_plan(place).data_dir, chosen.top_k)
     return 0
 
 
@@ -124,9 +130,8 @@ def write_report(place: SweepStorage, data_dir: Path, top_k: int) -> None:
     from report.build import build_report  # brings torch and matplotlib, which nothing before the report needs
 
     with storage.writing(place, f"rebuild it with: python sweep.py --report {place.name}"):
-        place.pull()
-        folder = build_report(read_sweep(place.folder), data_dir, top_k, say)
-        place.push()
+        folder = build_report(read_sweep(place), data_dir, top_k, say)
+        place.publish("best", "report")
     say(f"Report: {shown(folder)}")
     say(f"Look at it with: tensorboard --logdir {shown(place.folder)} --samples_per_plugin images=100")
 

@@ -18,9 +18,10 @@ class Files(Protocol):
 
 @dataclass(frozen=True)
 class LocalFiles:
-    """A folder on this machine or on a shared file system."""
+    """A folder on this machine or on a shared file system. synced: a file survives a power cut once it is written."""
 
     folder: Path
+    synced: bool = True
 
     def read(self, name: str) -> bytes | None:
         try:
@@ -33,7 +34,24 @@ class LocalFiles:
         path.parent.mkdir(parents=True, exist_ok=True)
         beside = path.with_name(f".{path.name}.{os.getpid()}")
         try:
-            beside.write_bytes(content)
+            with beside.open("wb") as file:
+                file.write(content)
+                if (
+                    self.synced
+                ):  # first the content, then the name: a power cut must not leave the name of an empty file
+                    file.flush()
+                    os.fsync(file.fileno())
             beside.replace(path)
         finally:
             beside.unlink(missing_ok=True)
+        if self.synced:
+            _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have the names in a folder on disk."""
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)

@@ -21,7 +21,7 @@ from vae.datasets.types import Images
 from vae.errors import CheckpointError
 from vae.evaluate.evaluate import Importance, Neighbours, evaluate
 from vae.evaluate.result import Evaluation
-from vae.files import LocalFiles
+from vae.files import Files, LocalFiles
 from vae.model.metrics import EpochMetrics
 from vae.storage.checkpoint import MODEL_FILE
 from vae.storage.snapshots import SNAPSHOTS_FILE
@@ -61,7 +61,7 @@ def export_best(sweep: SweepRecord, data_dir: Path, top_k: int, say: Say) -> lis
     with rebuilt(sweep.folder / "best") as folder:
         for one in best:
             _write(one, LocalFiles(folder / str(one.rank)))
-            _copy_snapshots(LocalFiles(sweep.folder / one.record.folder), LocalFiles(folder / str(one.rank)))
+            _copy_snapshots(sweep.files_of(one.record), LocalFiles(folder / str(one.rank)))
     return best
 
 
@@ -116,7 +116,7 @@ def _write(one: BestModel, files: LocalFiles) -> None:
     files.write("metrics.json", (json.dumps(_metrics(one), indent=2) + "\n").encode())
 
 
-def _copy_snapshots(trial: LocalFiles, best: LocalFiles) -> None:
+def _copy_snapshots(trial: Files, best: LocalFiles) -> None:
     """What the animations are drawn from, if the trial has it."""
     content = trial.read(SNAPSHOTS_FILE)
     if content is not None:

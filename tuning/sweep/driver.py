@@ -11,7 +11,8 @@ from typing import Any
 from ray.tune import Callback
 
 from tuning.records import Configuration, Observer, TrialRecord, grouped, trial_id
-from tuning.search.study import Study
+from tuning.search.study import STUDY_FILE, Study
+from tuning.store.bucket import tell
 from tuning.store.ledger import Ledger
 from tuning.store.place import SweepStorage
 from tuning.sweep.plan import Plan
@@ -21,7 +22,7 @@ from vae.model.metrics import EpochMetrics
 
 LEADERBOARD_FILE = "leaderboard.csv"
 LEADERBOARD_SECONDS = 2.0  # between two writings while the sweep runs
-PUSH_SECONDS = 60.0  # between two copies of the driver's files to a bucket
+PUSH_SECONDS = 60.0  # between two leaderboards in a bucket
 RETRIES = 2  # of a trial whose worker or node died; it goes on from its checkpoint
 
 
@@ -35,7 +36,8 @@ class Sweep(Callback):  # type: ignore[misc]
         self._plan = plan
         self._storage = storage
         self._observers = observers
-        self._ledger = Ledger(storage.folder)
+        self._ledger = Ledger(storage.place)
+        storage.bring(STUDY_FILE)  # what a sampler noted there; the trials come from the ledger
         self._study = Study(storage.folder, plan.space, plan.seed, past)
         self._unfinished = [record for record in past if record.state == "running"]
         self._to_come = [one for configuration in grouped(past) for one in self._lacking(configuration)]
@@ -43,6 +45,7 @@ class Sweep(Callback):  # type: ignore[misc]
         self._begun: set[str] = set()
         self._n_losses: Counter[str] = Counter()
         self._checkpoint_epochs: dict[str, int] = {}
+        self._noted: set[str] = set()  # trials whose note was shown
         self._written_at = self._pushed_at = time.monotonic()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -105,6 +108,9 @@ class Sweep(Callback):  # type: ignore[misc]
     ) -> None:
         record = self._record(trial)
         preview = result.pop("preview")  # images: Tune would keep them in its own records
+        if result["note"] and record.trial_id not in self._noted:
+            self._noted.add(record.trial_id)
+            tell(f"trial {record.trial_id}: {result['note']}")
         metrics = EpochMetrics(**{name: result[name] for name in EpochMetrics.__dataclass_fields__ if name in result})
         if metrics.epoch == len(record.history) + 1:  # else trained again after a crash, to the same numbers
             record.history.append(metrics)
@@ -141,7 +147,7 @@ class Sweep(Callback):  # type: ignore[misc]
             self._n_losses[record.trial_id] += 1
             self._lost.append(record)
             return
-        (self._storage.folder / record.folder / "error.txt").write_text(text)
+        self._storage.trial_files(record.trial_id).write("error.txt", text.encode(errors="replace"))
         record.state = "failed"
         record.error = next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "unknown")[:300]
         self._finish(record)
@@ -150,18 +156,19 @@ class Sweep(Callback):  # type: ignore[misc]
         if time.monotonic() - self._written_at > LEADERBOARD_SECONDS:
             self.write_leaderboard()
         if self._storage.uri and time.monotonic() - self._pushed_at > PUSH_SECONDS:
-            self._storage.push()
+            self._storage.mirrored(LEADERBOARD_FILE)
             self._pushed_at = time.monotonic()
 
     def write_leaderboard(self) -> None:
         content = leaderboard_csv(list(self.records.values()))
-        LocalFiles(self._storage.folder).write(LEADERBOARD_FILE, content)
+        LocalFiles(self._storage.folder, synced=False).write(LEADERBOARD_FILE, content)
         self._written_at = time.monotonic()
 
     def close(self) -> None:
         self.write_leaderboard()
+        for name in (LEADERBOARD_FILE, STUDY_FILE):
+            self._storage.mirrored(name)
         self._ledger.close()
-        self._storage.push()
 
     def _record(self, trial: Any) -> TrialRecord:
         return self.records[trial.config["trial_id"]]

@@ -29,7 +29,7 @@ class Seat:
 
     def result(self) -> dict[str, Any]:
         """The next one: the trial's fields of EpochMetrics, `score`, `preview` (Preview or None), `checkpoint_epoch`,
-        `done`."""
+        `note` (Training.note), `done`."""
         training = self.training
         self._n_told = min(self._n_told + 1, training.n_epochs)
         metrics, is_latest = training.history[self._n_told - 1], self._n_told == training.n_epochs
@@ -39,6 +39,7 @@ class Seat:
             "score": score(metrics, self._metric),
             "preview": training.preview() if is_latest and shows and metrics.is_finite else None,
             "checkpoint_epoch": training.checkpoint_epoch,
+            "note": training.note,
             "done": is_latest and training.is_done,
         }
 
