@@ -1,4 +1,5 @@
 import contextlib
+import errno
 import os
 import re
 import shutil
@@ -12,6 +13,7 @@ import pytest
 from tests.material.paths import REPOSITORY
 from tuning.errors import StorageError
 from tuning.records import TrialRecord
+from tuning.store import place as place_module
 from tuning.store.folder import LEDGER_FILE
 from tuning.store.ledger import Ledger
 from tuning.store.place import MANIFEST_FILE, SweepStorage, created, held, locate, open_existing, refuse_existing
@@ -287,6 +289,41 @@ def test_a_sweep_held_by_another_process_is_not_swept_away_by_the_one_refused(tm
         with pytest.raises(StorageError, match="a sweep of that name is in"), created(storage, NO_BYTES):
             pass
         assert (storage.folder / MANIFEST_FILE).exists()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_is_told_apart_from_another_driver(
+    tmp_path: Path, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without_locks(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    storage = SweepStorage(tmp_path / "x")
+    with created(storage, NO_BYTES):
+        propose(storage)
+    monkeypatch.setattr(place_module.fcntl, "flock", without_locks)
+    told = (
+        rf"{storage.folder}: its file system cannot lock files \({os.strerror(number)}\), .* bucket or another folder$"
+    )
+    with pytest.raises(StorageError, match=told), held(storage):
+        pass
+
+
+def test_a_sweep_with_models_and_an_empty_ledger_is_kept(tmp_path: Path) -> None:
+    storage = SweepStorage(tmp_path / "x")
+    storage.place.put(MANIFEST_FILE, b"{}")
+    storage.place.put(LEDGER_FILE, b"")
+    storage.trial_files("0000").write("model.safetensors", b"weights")
+    with pytest.raises(ZeroDivisionError, match="division"), held(storage):
+        print(1 / 0)
+    assert storage.trial_files("0000").read("model.safetensors") == b"weights"
+
+
+def test_what_another_driver_adds_until_the_lock_is_there_is_read(tmp_path: Path) -> None:
+    """sweep.py once read the ledger, then waited for the lock: two trials were proposed twice."""
+    source = (REPOSITORY / "sweep.py").read_text()
+    resume = source[source.index("def resume(") : source.index("def sweep(")]
+    assert 0 < resume.index("storage.held(") < resume.index("read_trials(")
 
 
 # ---------------------------------------------------------------- what is a sweep
