@@ -2,7 +2,8 @@
 
 The ledger is a sequence of objects, ledger/00000001.jsonl and so on, each put only if it is absent. Two drivers
 can therefore never both write number N: the one that comes second knows that it has lost the sweep. A driver
-claims a sweep with an object of its own before it reads the others, so nothing is added behind its back.
+claims a sweep with an object of its own before it reads the others, so nothing is added behind its back. Now and
+then it puts all lines so far into one object, digests/00001000.jsonl: a reader then need not ask for thousands.
 """
 
 import configparser
@@ -32,7 +33,10 @@ from tuning.store.outage import Outage
 from tuning.store.uploads import Uploads
 
 LEDGER = "ledger/"
-READERS = 32  # objects that are read at the same time
+DIGESTS = "digests/"
+DIGEST_NAME = re.compile(rf"{DIGESTS}\d{{8}}\.jsonl")
+DIGEST_EVERY = 1000  # objects of the ledger
+READERS = 64  # objects that are read at the same time
 LAZY_SECONDS = 10.0  # that an event may wait for the next one
 CLIENT = {"allow_http": True, "connect_timeout": timedelta(seconds=5), "timeout": timedelta(seconds=30)}
 RETRIES = {"max_retries": 2, "retry_timeout": timedelta(seconds=10)}  # a longer outage is Outage's
@@ -63,6 +67,7 @@ class Bucket:
         self._driver = uuid.uuid4().hex[:12]
         self._next: int | None = None  # the number of the next ledger object, once this driver has claimed the sweep
         self._pending: list[bytes] = []
+        self._all: list[bytes] | None = None  # the ledger's objects, once this driver has read it or begun it
         self._appended_at = time.monotonic()
         self._made: set[str] = set()
         self._is_lost = False  # another driver has claimed the sweep: nothing may be written from here
@@ -104,6 +109,7 @@ class Bucket:
                 "could both run the sweep; allowed: a server that has them, or a folder"
             )
         self._next += 1
+        self._all = [content] if is_new else None
 
     def release(self) -> None:
         """Another driver of this process may claim the sweep."""
@@ -125,11 +131,16 @@ class Bucket:
         if self._next is None:
             self.claim(is_new=False)
         assert self._next is not None
-        if not self.create(_ledger_name(self._next), b"".join(self._pending)):
+        content = b"".join(self._pending)
+        if not self.create(_ledger_name(self._next), content):
             raise self._taken()
-        self._next += 1
         self._pending.clear()
         self._appended_at = time.monotonic()
+        if self._all is not None:
+            self._all.append(content)
+            if self._next % DIGEST_EVERY == 0:
+                self.put_later(f"{DIGESTS}{self._next:08d}.jsonl", b"".join(self._all))
+        self._next += 1
 
     def _taken(self) -> StorageError:
         self._is_lost = True
@@ -140,8 +151,15 @@ class Bucket:
         for number, name in enumerate(names, start=1):
             if name != _ledger_name(number):
                 raise StorageError(f"{self.where(_ledger_name(number))}: missing; the ledger goes on to {names[-1]}")
-        for name, content in zip(names, self.get_all(names), strict=True):
+        digest = max(filter(DIGEST_NAME.fullmatch, self.list(DIGESTS)), default="")
+        n_digested = int(digest.removeprefix(DIGESTS).removesuffix(".jsonl") or 0)
+        read = [digest, *names[n_digested:]] if digest else names
+        contents: list[bytes] = []
+        for name, content in zip(read, self.get_all(read), strict=True):
+            contents.append(content or b"")
             yield from numbered_lines(self.where(name), content)
+        if self._next == len(names) + 1:
+            self._all = contents
 
     def lines(self, name: str, so_far: bytes) -> "BucketLines":
         return BucketLines(self, name, so_far)

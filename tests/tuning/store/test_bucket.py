@@ -191,6 +191,37 @@ def test_a_damaged_object_is_named(uri: str, name: str, content: bytes | None, t
         read_trials(Bucket(uri))
 
 
+def test_a_long_ledger_is_read_from_a_digest_and_the_objects_after_it(
+    uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Across a resume too, and after a digest was lost."""
+    monkeypatch.setattr(bucket_module, "DIGEST_EVERY", 4)
+    first = a_driver(uri, is_new=True)
+    ledger, records = Ledger(first), [new_trial(number) for number in range(12)]
+    for record in records[:5]:
+        ledger.proposed(record)
+    ledger.close()
+    second = a_driver(uri)
+    assert read_trials(second) == records[:5]
+    ledger = Ledger(second)
+    for record in records[5:]:
+        ledger.proposed(record)
+    ledger.close()
+    assert second.list("digests/") == [f"digests/{number:08d}.jsonl" for number in (4, 8, 12)]
+    asked: list[str] = []
+    reader = Bucket(uri)
+    get = reader.get
+    monkeypatch.setattr(reader, "get", lambda name: asked.append(name) or get(name))
+    assert read_trials(reader) == records
+    assert [name for name in sorted(asked) if not name.startswith("trials/")] == [
+        "digests/00000012.jsonl",
+        "ledger/00000013.jsonl",
+        "ledger/00000014.jsonl",
+    ]
+    second.delete(["digests/00000012.jsonl"])
+    assert read_trials(Bucket(uri)) == records
+
+
 # ---------------------------------------------------------------- two drivers
 
 
