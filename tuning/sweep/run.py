@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from ray import tune
 from ray.tune import CheckpointConfig, FailureConfig, RunConfig, TuneConfig, Tuner
+from ray.tune.error import TuneError
 from ray.tune.progress_reporter import ProgressReporter
 
 from tuning.cluster.allot import Cluster
@@ -23,6 +24,7 @@ from tuning.sweep.plan import Plan
 from tuning.workers.broker import start_broker
 from tuning.workers.context import Shared
 from tuning.workers.trial import VaeTrial
+from vae.errors import UserError
 
 
 def run(
@@ -98,11 +100,25 @@ def _fit(
         ),
     )
     try:
-        with _stoppable():
+        with _stoppable(), unwrapped():
             tuner.fit()
     finally:
         del broker
         shutil.rmtree(own, ignore_errors=True)
+
+
+@contextmanager
+def unwrapped() -> Iterator[None]:
+    """Raise what a callback of ours has raised: Tune makes a TuneError of it whose text is the whole traceback."""
+    try:
+        yield
+    except TuneError as error:
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, UserError | OSError):
+            cause = cause.__context__
+        if cause is None:
+            raise
+        raise cause from None
 
 
 @contextmanager
