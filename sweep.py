@@ -99,6 +99,8 @@ def sweep(
             say(f"TensorBoard reads {shown(place.folder)}, a mirror; the sweep itself is in {place.uri}")
         space, past = plan.space, past or []
         events = stack.enter_context(closing(SweepEvents(place.folder, searched(plan), modes=space.modes)))
+        for record in place.not_mirrored(past):
+            events.finished(record)
         with Progress(space.n_runs, cluster.slots, list(space.dimensions), past, space.metric) as progress:
             records = run.run(plan, place, cluster, images, [events, progress], past, chosen.time_budget)
     return finish(chosen, plan, place, records)

@@ -92,6 +92,8 @@ def test_a_driver_that_is_killed_is_followed_on_another_machine(tmp_path: Path, 
     assert re.search(rf"Resuming it: [1-{N_TRIALS}] of {N_TRIALS} trials are finished", ended.stdout)
     assert len(bucket.list("ledger/")) > n_before
     assert_whole(bucket)
+    shown = {path.parent.name for path in (there / "runs" / "it" / "trials").glob("*/events.out.tfevents*")}
+    assert shown == {f"{number:04d}" for number in range(N_TRIALS)}
 
 
 def test_a_cut_network_is_waited_out(tmp_path: Path, s3: S3, bucket: Bucket) -> None:

@@ -11,13 +11,14 @@ import re
 import shlex
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
 from tuning.errors import StorageError
+from tuning.records import TrialRecord
 from tuning.store.bucket import Bucket, BucketFiles, bucket_at, folders_below
 from tuning.store.folder import LEDGER_FILE, Folder
 from tuning.store.interface import Place
@@ -75,6 +76,13 @@ class SweepStorage:
         """Put one file of the mirror into the bucket, soon."""
         if self.uri and (content := Folder(self.folder).get(name)) is not None:
             bucket_at(self.uri).put_later(name, content)
+
+    def not_mirrored(self, trials: Sequence[TrialRecord]) -> list[TrialRecord]:
+        """Those that have ended without events in the mirror, because another machine was the driver's then."""
+        if not self.uri:
+            return []
+        ended = [record for record in trials if record.state != "running"]
+        return [record for record in ended if not any((self.folder / record.folder).glob("events.out.*"))]
 
     def bring(self, name: str) -> None:
         """Have a file that only grows in the mirror as far as the bucket has it."""

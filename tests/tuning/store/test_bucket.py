@@ -495,6 +495,16 @@ def test_a_machine_with_an_older_mirror_resumes_the_buckets_longer_history(
     assert [record.trial_id for record in read_trials(Bucket(storage.uri))] == [f"{n:04d}" for n in range(6)]
 
 
+def test_the_ended_trials_that_a_mirror_does_not_show_are_named(storage: SweepStorage) -> None:
+    records = [new_trial(number) for number in range(3)]
+    records[0].state = records[1].state = "complete"
+    shown = storage.folder / records[0].folder / "events.out.tfevents.1"
+    shown.parent.mkdir(parents=True)
+    shown.write_bytes(b"")
+    assert storage.not_mirrored(records) == [records[1]]
+    assert SweepStorage(storage.folder).not_mirrored(records) == []
+
+
 def test_where_a_sweep_of_its_own_lies_no_mirror_is_made(storage: SweepStorage) -> None:
     bucket = Bucket(storage.uri)
     bucket.put(MANIFEST_FILE, b"{}")
