@@ -15,6 +15,7 @@ from rich.console import Console
 from report.output.live_events import SweepEvents
 from tuning import options
 from tuning.cluster.connect import check_memory, check_storage, connected
+from tuning.layout import as_typed
 from tuning.records import TrialRecord, grouped
 from tuning.space.load import list_spaces, load_space
 from tuning.store import place as storage
@@ -79,9 +80,7 @@ def resume(chosen: argparse.Namespace) -> int:
         return sweep(chosen, plan, place, past)
 
 
-def sweep(
-    chosen: argparse.Namespace, plan: Plan, place: SweepStorage, past: Sequence[TrialRecord] | None = None
-) -> int:
+def sweep(chosen: argparse.Namespace, plan: Plan, place: SweepStorage, past: list[TrialRecord] | None = None) -> int:
     """Run what the plan still lacks, then its report. past: of a sweep that is resumed, and held already."""
     say(f"Dataset {plan.dataset_note}")
     with ExitStack() as stack:
@@ -94,9 +93,7 @@ def sweep(
         check_storage(cluster, place)
         check_memory(cluster, plan.slot_bytes())
         write_manifest(place, plan, cluster)
-        say(f"Running on {cluster.describe()}")
-        if place.uri:
-            say(f"TensorBoard reads {shown(place.folder)}, a mirror; the sweep itself is in {place.uri}")
+        say(f"Running on {cluster.describe()}{place.mirror_note}")
         space, past = plan.space, past or []
         events = stack.enter_context(closing(SweepEvents(place.folder, searched(plan), modes=space.modes)))
         for record in place.not_mirrored(past):
@@ -115,7 +112,7 @@ def finish(chosen: argparse.Namespace, plan: Plan, place: SweepStorage, records:
     if not is_whole:
         say(f"Stopped before the end; nothing is lost. Go on with: {place.resume_command}")
     if all(record.state == "failed" for record in records):
-        print(f"Every trial failed; why is in {place.uri or shown(place.folder)}/trials/*/error.txt", file=sys.stderr)
+        print(f"Every trial failed; why is in {place.shown}/trials/*/error.txt", file=sys.stderr)
         return 1
     return 0 if is_whole or chosen.time_budget else 130
 
@@ -134,20 +131,14 @@ def write_report(place: SweepStorage, data_dir: Path, top_k: int) -> None:
     with storage.writing(place, f"rebuild it with: python sweep.py --report {place.name}"):
         folder = build_report(read_sweep(place), data_dir, top_k, say)
         place.publish("best", "report")
-    say(f"Report: {shown(folder)}")
-    say(f"Look at it with: tensorboard --logdir {shown(place.folder)} --samples_per_plugin images=100")
+    say(f"Report: {as_typed(folder)}")
+    say(f"Look at it with: tensorboard --logdir {as_typed(place.folder)} --samples_per_plugin images=100")
 
 
 def show_estimate(plan: Plan) -> int:
     say(f"Would run {plan.name}: {plan.space.description}")
-    for line in [f"dataset {plan.dataset_note}", *estimate(plan)]:
-        say(f"  {line}")
+    say("\n".join(f"  {line}" for line in [f"dataset {plan.dataset_note}", *estimate(plan)]))
     return 0
-
-
-def shown(path: Path) -> Path:
-    """As the user would type it."""
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def say(line: str) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TextIO
 
 from tuning.errors import StorageError
+from tuning.layout import as_typed
 from tuning.records import TrialRecord
 from tuning.store.bucket import Bucket, BucketFiles, bucket_at, folders_below
 from tuning.store.folder import LEDGER_FILE, Folder
@@ -46,6 +47,18 @@ class SweepStorage:
     def place(self) -> Place:
         """The sweep's files. Of a bucket always the same object in one process: it knows the driver's claim."""
         return bucket_at(self.uri) if self.uri else Folder(self.folder)
+
+    @property
+    def shown(self) -> str:
+        """Where the sweep is, as the user would type it."""
+        return self.uri or str(as_typed(self.folder))
+
+    @property
+    def mirror_note(self) -> str:
+        """A line of its own that says what the folder is; '' where it is the sweep itself."""
+        if not self.uri:
+            return ""
+        return f"\nTensorBoard reads {as_typed(self.folder)}, a mirror; the sweep itself is in {self.uri}"
 
     @property
     def resume_command(self) -> str:
