@@ -16,7 +16,7 @@ from report.output.live_events import SweepEvents
 from tuning import options
 from tuning.cluster.checks import check_memory, check_storage
 from tuning.cluster.connect import connected
-from tuning.layout import as_typed
+from tuning.layout import BEST_FOLDER, REPORT_FOLDER, as_typed
 from tuning.records import TrialRecord, grouped
 from tuning.space.load import list_spaces, load_space
 from tuning.store import place as storage
@@ -24,7 +24,7 @@ from tuning.store.ledger import read_trials
 from tuning.store.place import SweepStorage
 from tuning.sweep import run
 from tuning.sweep.cost import estimate
-from tuning.sweep.manifest import read_plan, read_sweep, write_manifest
+from tuning.sweep.manifest import read_plan, read_sweep, searched, write_manifest
 from tuning.sweep.plan import Plan, extended, new_plan
 from tuning.view.leaderboard import best_table
 from tuning.view.progress import Progress
@@ -64,7 +64,9 @@ def start(chosen: argparse.Namespace) -> int:
     plan = new_plan(space, chosen.space, chosen.name, chosen.seed or 0, chosen.data_dir)
     place = storage.locate(chosen.storage, plan.name)
     if chosen.dry_run:
-        return show_estimate(plan)
+        head = f"Would run {plan.name}: {space.description}"
+        say("\n  ".join([head, f"dataset {plan.dataset_note}", *estimate(plan)]))
+        return 0
     storage.refuse_existing(place)
     say(f"Sweep {plan.name}: {space.description}")
     return sweep(chosen, plan, place)
@@ -74,28 +76,32 @@ def resume(chosen: argparse.Namespace) -> int:
     """Go on with a sweep: with every trial that has not finished, then with those that it still lacks."""
     place = storage.locate(chosen.storage, chosen.resume, "--resume")
     storage.open_existing(place)
-    past = read_trials(place.folder)
-    plan = extended(read_plan(place.folder), chosen.trials, len(grouped(past)), chosen.data_dir)
-    n_finished = sum(record.has_ended for record in past)
-    say(f"Resuming {plan.name}: {n_finished} of {plan.space.n_runs} trials are finished")
-    return sweep(chosen, plan, place, past)
+    with storage.held(place):  # first the lock, then the reading: another driver may end only now
+        past = read_trials(place.place)
+        plan = extended(read_plan(place), chosen.trials, len(grouped(past)), chosen.data_dir)
+        n_finished = sum(record.has_ended for record in past)
+        say(f"Resuming {plan.name}: {n_finished} of {plan.space.n_runs} trials are finished")
+        return sweep(chosen, plan, place, past)
 
 
-def sweep(chosen: argparse.Namespace, plan: Plan, place: SweepStorage, past: Sequence[TrialRecord] = ()) -> int:
-    """Run what the plan still lacks, then build the report."""
+def sweep(chosen: argparse.Namespace, plan: Plan, place: SweepStorage, past: list[TrialRecord] | None = None) -> int:
+    """Run what the plan still lacks, then build the report. past: of a sweep that is resumed, and held already."""
     say(f"Dataset {plan.dataset_note}")
     with ExitStack() as stack:
         loader = stack.enter_context(ThreadPoolExecutor(1)).submit(plan.load_images)  # while Ray starts
         say("Starting Ray" if chosen.address is None else f"Joining the Ray cluster at {chosen.address}")
         cluster = stack.enter_context(connected(options.request(chosen)))
         images = loader.result()
-        stack.enter_context(storage.held(place, plan.expected_bytes(), is_new=not past))
+        if past is None:
+            stack.enter_context(storage.created(place, plan.expected_bytes()))
         check_storage(cluster, place)
         check_memory(cluster, plan.slot_bytes())
-        write_manifest(place.folder, plan, cluster)
-        say(f"Running on {cluster.describe()}")
-        search, space = read_sweep(place.folder).search, plan.space
-        events = stack.enter_context(closing(SweepEvents(place.folder, search, modes=space.modes)))
+        write_manifest(place, plan, cluster)
+        say(f"Running on {cluster.describe()}{place.mirror_note}")
+        space, past = plan.space, past or []
+        events = stack.enter_context(closing(SweepEvents(place.folder, searched(plan), modes=space.modes)))
+        for record in place.not_mirrored(past):
+            events.finished(record)
         with Progress(space.n_runs, cluster.slots, list(space.dimensions), past, space.metric) as progress:
             records = run.run(plan, place, cluster, images, [events, progress], past, chosen.time_budget)
     return finish(chosen, plan, place, records)
@@ -110,7 +116,7 @@ def finish(chosen: argparse.Namespace, plan: Plan, place: SweepStorage, records:
     if not is_whole:
         say(f"Stopped before the end; nothing is lost. Go on with: {place.resume_command}")
     if all(record.state == "failed" for record in records):
-        print(f"Every trial failed; why is in {as_typed(place.folder)}/trials/*/error.txt", file=sys.stderr)
+        print(f"Every trial failed; why is in {place.shown}/trials/*/error.txt", file=sys.stderr)
         return 1
     return 0 if is_whole or chosen.time_budget else 130
 
@@ -118,7 +124,7 @@ def finish(chosen: argparse.Namespace, plan: Plan, place: SweepStorage, records:
 def rebuild_report(chosen: argparse.Namespace) -> int:
     place = storage.locate(chosen.storage, chosen.report, "--report")
     storage.open_existing(place)
-    write_report(place, chosen.data_dir or read_plan(place.folder).data_dir, chosen.top_k)
+    write_report(place, chosen.data_dir or read_plan(place).data_dir, chosen.top_k)
     return 0
 
 
@@ -127,18 +133,10 @@ def write_report(place: SweepStorage, data_dir: Path, top_k: int) -> None:
     from report.build import build_report  # brings torch and matplotlib, which nothing needs before
 
     with storage.writing(place, f"rebuild it with: python sweep.py --report {place.name}"):
-        place.pull()
-        folder = build_report(read_sweep(place.folder), data_dir, top_k, say)
-        place.push()
+        folder = build_report(read_sweep(place), data_dir, top_k, say)
+        place.publish(BEST_FOLDER, REPORT_FOLDER)
     say(f"Report: {as_typed(folder)}")
     say(f"Look at it with: tensorboard --logdir {as_typed(place.folder)} --samples_per_plugin images=100")
-
-
-def show_estimate(plan: Plan) -> int:
-    say(f"Would run {plan.name}: {plan.space.description}")
-    for line in [f"dataset {plan.dataset_note}", *estimate(plan)]:
-        say(f"  {line}")
-    return 0
 
 
 def say(line: str) -> None:

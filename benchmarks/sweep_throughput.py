@@ -25,6 +25,7 @@ import torch
 import yaml
 
 from benchmarks.hardware import describe
+from tuning.store.folder import Folder
 from tuning.store.ledger import read_trials
 from vae.datasets.registry import default_data_dir
 
@@ -100,7 +101,7 @@ def _timed_sweep(command: list[str], sweep: Path, n_trials: int) -> Measured:
     whole = time.perf_counter() - started
     if process.wait():
         raise SystemExit(f"sweep.py ended with {process.returncode}")
-    trials = read_trials(sweep)
+    trials = read_trials(Folder(sweep))
     slots = json.loads((sweep / "manifest.json").read_text())["hardware"]["slots"]
     elbo = [value for trial in trials if (value := trial.history[-1].val_elbo) is not None]
     return Measured(swept, sum(trial.seconds for trial in trials), slots, elbo, whole - swept)

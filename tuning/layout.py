@@ -7,10 +7,11 @@ SPACES = REPOSITORY / "search_spaces"
 
 # The files of a sweep's folder, relative to it.
 MANIFEST_FILE = "manifest.json"
-LEDGER_FILE = "ledger.jsonl"
+LEDGER_FILE = "ledger.jsonl"  # in a bucket tuning.store.bucket has a folder of objects instead
 STUDY_FILE = "study.journal"
 LEADERBOARD_FILE = "leaderboard.csv"
 LOCK_FILE = "driver.lock"
+MIRROR_FILE = "mirror.txt"  # only in the mirror of a bucket: says what the folder is
 BEST_FOLDER = "best"  # best/1, best/2, ...: the best models
 REPORT_FOLDER = "report"
 
@@ -21,7 +22,7 @@ ERROR_FILE = "error.txt"
 
 
 def as_typed(path: Path) -> Path:
-    """As the user would type it in this working directory."""
+    """The path as the user would type it, relative to the working directory where that is possible."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 

@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol
 
 from tuning.layout import BEST_FOLDER, REPORT_FOLDER, trial_folder
 from vae.config import TrialConfig
+from vae.files import Files, LocalFiles
 from vae.model.metrics import EpochMetrics, best
 
 State = Literal["running", "complete", "pruned", "failed"]
@@ -186,6 +187,11 @@ class SweepRecord:
     search: dict[str, dict[str, Any]]
     manifest: dict[str, Any]
     trials: list[TrialRecord]
+    files: Callable[[str], Files] | None = None  # by trial id; None: in the sweep's folder
+
+    def files_of(self, record: TrialRecord) -> Files:
+        """The model and the other files that training has left."""
+        return self.files(record.trial_id) if self.files else LocalFiles(self.folder / record.folder)
 
     @property
     def best_folder(self) -> Path:

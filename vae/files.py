@@ -12,20 +12,24 @@ from vae.errors import UserError
 
 
 class Files(Protocol):
-    """A trial's folder, wherever it is."""
+    """A trial's files, in a folder or in a bucket."""
 
     def read(self, name: str) -> bytes | None:
-        """The file's bytes; None where there is no such file."""
+        """The file's bytes, or None if it does not exist."""
 
     def write(self, name: str, content: bytes) -> None:
-        """Whole or not at all: a reader sees the old file or the new one."""
+        """Write the whole file or nothing: a reader sees the old file or the new one."""
 
 
 @dataclass(frozen=True)
 class LocalFiles:
-    """A folder on this machine, or one that every machine mounts. A file is written beside and renamed into place."""
+    """A folder on this machine, or one that every machine mounts. A file is written beside and renamed into place.
+
+    synced: a file survives a power cut once it is written.
+    """
 
     folder: Path
+    synced: bool = True
 
     def read(self, name: str) -> bytes | None:
         try:
@@ -38,10 +42,26 @@ class LocalFiles:
         path.parent.mkdir(parents=True, exist_ok=True)
         beside = path.with_name(f".{path.name}.{os.getpid()}")
         try:
-            beside.write_bytes(content)
+            with beside.open("wb") as file:
+                file.write(content)
+                # First the content, then the name: a power cut must not leave the name of an empty file.
+                if self.synced:
+                    file.flush()
+                    os.fsync(file.fileno())
             beside.replace(path)
         finally:
             beside.unlink(missing_ok=True)
+        if self.synced:
+            _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have the names in a folder on disk."""
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 @contextmanager

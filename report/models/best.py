@@ -9,7 +9,7 @@ from report.models.checkpoints import Checkpoint, read_checkpoint
 from report.models.evaluated import EvaluatedModel, evaluated
 from tuning.records import SweepRecord, ranked
 from vae.errors import CheckpointError
-from vae.files import LocalFiles, rebuilt
+from vae.files import Files, LocalFiles, rebuilt
 from vae.storage.checkpoint import MODEL_FILE
 from vae.storage.snapshots import SNAPSHOTS_FILE
 
@@ -27,7 +27,7 @@ def export_best(sweep: SweepRecord, data_dir: Path, top_k: int, say: Say) -> lis
     with rebuilt(sweep.folder / "best") as folder:
         for one in best:
             _write(one, LocalFiles(folder / str(one.rank)))
-            _copy_snapshots(LocalFiles(sweep.folder / one.record.folder), LocalFiles(folder / str(one.rank)))
+            _copy_snapshots(sweep.files_of(one.record), LocalFiles(folder / str(one.rank)))
     return best
 
 
@@ -57,7 +57,7 @@ def _write(one: EvaluatedModel, files: LocalFiles) -> None:
     files.write("metrics.json", (json.dumps(_metrics(one), indent=2) + "\n").encode())
 
 
-def _copy_snapshots(trial: LocalFiles, best: LocalFiles) -> None:
+def _copy_snapshots(trial: Files, best: LocalFiles) -> None:
     """Copy what the animations are drawn from, if the trial has it."""
     content = trial.read(SNAPSHOTS_FILE)
     if content is not None:

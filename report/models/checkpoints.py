@@ -10,7 +10,6 @@ from tuning.records import SweepRecord, TrialRecord
 from vae.datasets.registry import load, spec
 from vae.datasets.types import Images
 from vae.errors import CheckpointError
-from vae.files import LocalFiles
 from vae.model.network import Vae
 from vae.storage.checkpoint import MODEL_FILE, Description, unpack_model
 
@@ -28,7 +27,7 @@ class Checkpoint:
 def read_checkpoint(record: TrialRecord, sweep: SweepRecord) -> Checkpoint:
     """Raises CheckpointError if the file cannot be read or its weights are not this trial's."""
     where = f"{record.folder}/{MODEL_FILE}"
-    content = LocalFiles(sweep.folder / record.folder).read(MODEL_FILE)
+    content = sweep.files_of(record).read(MODEL_FILE)
     if content is None:
         raise CheckpointError(f"{where}: no such file")
     model, description = unpack_model(content, where)

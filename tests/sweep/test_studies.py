@@ -61,7 +61,7 @@ def swept(folder: Path, cluster: Cluster, space: dict[str, Any]) -> list[TrialRe
     records = run.run(plan, SweepStorage(folder), cluster, plan.load_images(), [observer])
     observer.close()
     assert {record.state for record in records} == {"complete"}
-    assert read_trials(folder) == records
+    assert read_trials(SweepStorage(folder).place) == records
     return records
 
 

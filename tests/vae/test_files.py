@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from vae import files as files_module
 from vae.config import TrialConfig
 from vae.errors import UserError
 from vae.files import LocalFiles, cannot_write, rebuilt
@@ -136,6 +137,32 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(full_disk: Path) -> No
         LocalFiles(full_disk).write(CHECKPOINT_FILE, new)
     assert [path.name for path in full_disk.iterdir()] == [CHECKPOINT_FILE]
     assert (full_disk / CHECKPOINT_FILE).read_bytes() == old
+
+
+def test_a_file_is_synced_before_it_has_its_name_and_the_folder_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut between any two of these leaves the old file or the new one, never an empty one."""
+    order: list[str] = []
+    fsync, replace = os.fsync, Path.replace
+
+    def noted_fsync(descriptor: int) -> None:
+        target = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+        order.append(f"sync {'folder' if target.is_dir() else target.stat().st_size}")
+        fsync(descriptor)
+
+    def noted_replace(path: Path, target: Any) -> Path:
+        order.append("rename")
+        return replace(path, target)
+
+    monkeypatch.setattr(files_module.os, "fsync", noted_fsync)
+    monkeypatch.setattr(Path, "replace", noted_replace)
+    LocalFiles(tmp_path / "0000").write("model.safetensors", b"weights")
+    assert order == ["sync 7", "rename", "sync folder"]
+    order.clear()
+    LocalFiles(tmp_path / "0000", synced=False).write("leaderboard.csv", b"rank")
+    assert order == ["rename"]
+    assert sorted(path.name for path in (tmp_path / "0000").iterdir()) == ["leaderboard.csv", "model.safetensors"]
 
 
 # ---------------------------------------------------------------- a file that cannot be written is the user's error

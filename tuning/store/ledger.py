@@ -1,94 +1,104 @@
-"""The sweep's own memory: an append-only file of what was proposed, started, checkpointed and finished.
+"""The ledger: every event of a sweep's trials (proposed, started, checkpointed, finished), appended one by one.
 
-A sweep resumes from this and nothing else: Tune's own snapshots lose or repeat trials when the driver
-dies. `ledger.jsonl` has a line per event, on disk before the sweep goes on; `trials/ID/metrics.jsonl`
-has a line per epoch. A line that a crash cut off is dropped.
+A sweep resumes from its ledger alone, because Tune's own snapshots lose or repeat trials when the driver
+dies. An event is on storage before the sweep acts on it; a trial's `trials/ID/metrics.jsonl` has one line per
+epoch. A reader ignores a last line that a crash cut off.
 """
 
 import json
-import os
+import operator
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from tuning.errors import StorageError
-from tuning.layout import CONFIG_FILE, LEDGER_FILE, METRICS_FILE
+from tuning.layout import CONFIG_FILE, METRICS_FILE
 from tuning.records import TrialRecord
+from tuning.store.folder import numbered_lines
+from tuning.store.interface import Lines, Place
 from vae.config import TrialConfig
 from vae.model.metrics import EpochMetrics
 
 FINAL_STATES = ("complete", "pruned", "failed")
-RESULTS = ("val_elbo", "val_rate", "val_distortion")  # of the epoch that stands for a trial, for readers of the file
+METRICS = ("val_elbo", "val_distortion", "rate_distortion")  # SearchSpace.metric
+TRIAL_ID = re.compile(r"\d{4,9}(-\d{1,9})?")  # tuning.records.trial_id
+RESULTS = ("val_elbo", "val_rate", "val_distortion")  # of the best epoch, for people who read the file
 
 
 class Ledger:
-    """Writes the events of a sweep's trials; one driver at a time."""
+    """Appends the events of a sweep's trials. Only one driver may hold it at a time."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        _drop_torn_line(folder / LEDGER_FILE)
-        self._file = (folder / LEDGER_FILE).open("a", encoding="utf-8")
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._metrics: dict[str, Lines] = {}  # of the trials that have not finished
 
     def proposed(self, record: TrialRecord) -> None:
-        """A trial exists from here on; its folder and its config are there before this line is."""
-        trial_folder = self._folder / record.folder
-        trial_folder.mkdir(parents=True, exist_ok=True)
-        (trial_folder / CONFIG_FILE).write_text(record.config.model_dump_json(indent=2) + "\n")
-        _drop_torn_line(trial_folder / METRICS_FILE)
+        """Record that a trial exists."""
+        self._place.put_later(
+            f"{record.folder}/{CONFIG_FILE}", record.config.model_dump_json(indent=2).encode() + b"\n"
+        )
         config = record.config.model_dump()
         self._write("proposed", record, params=record.params, config=config, metric=record.metric)
+        self._open_metrics(record)
 
     def started(self, record: TrialRecord) -> None:
-        """A worker has taken the trial on, for the first time or again."""
-        _drop_torn_line(self._folder / record.folder / METRICS_FILE)
-        self._write("started", record, epochs=len(record.history))
+        """Record that a worker has begun to train the trial, for the first time or again."""
+        self._open_metrics(record)
+        self._write("started", record, at_once=False, epochs=len(record.history))
 
     def epoch(self, record: TrialRecord, metrics: EpochMetrics) -> None:
-        with (self._folder / record.folder / METRICS_FILE).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(metrics.as_dict()) + "\n")
+        self._metrics[record.trial_id].append(_line(metrics))
 
     def checkpointed(self, record: TrialRecord, epoch: int) -> None:
-        """The trial goes on from this epoch after a crash; its metrics up to there are on disk first."""
-        self._sync(self._folder / record.folder / METRICS_FILE)
-        self._write("checkpointed", record, epoch=epoch)
+        """Record the epoch that the trial would go on from after a crash. The checkpoint has the metrics up to it."""
+        self._metrics[record.trial_id].keep_later()
+        self._write("checkpointed", record, at_once=False, epoch=epoch)
 
     def finished(self, record: TrialRecord) -> None:
+        """Record how the trial ended. Its metrics are on storage first: nothing could make them again."""
         best = record.best
         values = best.as_dict() if best else {}
         result = {name: values[name] for name in RESULTS if name in values}
         if best:
             result["best_epoch"] = best.epoch
-        self._sync(self._folder / record.folder / METRICS_FILE)
+        if record.trial_id in self._metrics:
+            self._metrics[record.trial_id].keep()
         self._write("finished", record, state=record.state, epochs=len(record.history), error=record.error, **result)
+        self._metrics.pop(record.trial_id, None)
 
     def close(self) -> None:
-        self._file.close()
+        for lines in self._metrics.values():
+            lines.keep_later()
+        self._place.close()
 
-    def _write(self, event: str, record: TrialRecord, **more: Any) -> None:
+    def _open_metrics(self, record: TrialRecord) -> None:
+        so_far = b"".join(_line(metrics) for metrics in record.history)
+        self._metrics[record.trial_id] = self._place.lines(f"{record.folder}/{METRICS_FILE}", so_far)
+
+    def _write(self, event: str, record: TrialRecord, at_once: bool = True, **more: Any) -> None:
+        """at_once: the sweep acts on it, so it must be on storage first."""
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        self._file.write(json.dumps({"event": event, "trial": record.trial_id, "at": at, **more}) + "\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
-
-    def _sync(self, path: Path) -> None:
-        if path.exists():
-            with path.open("rb+") as file:
-                os.fsync(file.fileno())
+        content = {"event": event, "trial": record.trial_id, "at": at, **self._place.signature, **more}
+        self._place.append(json.dumps(content).encode() + b"\n", at_once)
 
 
-def read_trials(folder: Path) -> list[TrialRecord]:
-    """Every trial the ledger knows, in the order of their proposal. Raises StorageError for a damaged ledger."""
+def _line(metrics: EpochMetrics) -> bytes:
+    return json.dumps(metrics.as_dict()).encode() + b"\n"
+
+
+def read_trials(place: Place) -> list[TrialRecord]:
+    """Every trial in the ledger, in the order of proposal. Raises StorageError for a damaged ledger."""
     records: dict[str, TrialRecord] = {}
-    path = folder / LEDGER_FILE
-    for number, event in _lines(path):
+    for where, event in _parsed(place.events()):
         try:
             _replay(records, event)
         except (KeyError, TypeError, ValueError) as error:  # pydantic's ValidationError is a ValueError
             reason = " ".join(str(error).split())[:120]
-            raise StorageError(f"{path}: line {number} is not one of its events ({reason})") from None
-    for record in records.values():
-        record.history = _read_history(folder / record.folder / METRICS_FILE)
+            raise StorageError(f"{where} is not one of its events ({reason})") from None
+    names = [f"{record.folder}/{METRICS_FILE}" for record in records.values()]
+    for record, name, content in zip(records.values(), names, place.get_all(names), strict=True):
+        record.history = _history(place.where(name), content)
     return list(records.values())
 
 
@@ -96,41 +106,34 @@ def _replay(records: dict[str, TrialRecord], event: dict[str, Any]) -> None:
     trial_id = event["trial"]
     if event["event"] == "proposed":
         config, metric = TrialConfig(**event["config"]), event.get("metric", "val_elbo")
-        records[trial_id] = TrialRecord(trial_id, event["params"], config, metric=metric)
+        if not TRIAL_ID.fullmatch(trial_id) or metric not in METRICS:
+            raise ValueError(f"trial {trial_id}, metric {metric}")
+        records[trial_id] = TrialRecord(trial_id, dict(event["params"]), config, metric=metric)
     elif event["event"] == "finished":
         if event["state"] not in FINAL_STATES:
             raise ValueError(f"state {event['state']}")
         records[trial_id].state = event["state"]
-        records[trial_id].error = event["error"]
+        records[trial_id].error = str(event["error"])
 
 
-def _read_history(path: Path) -> list[EpochMetrics]:
-    """Each epoch once: one that was trained again after a crash gave the same numbers."""
+def _history(where: str, content: bytes | None) -> list[EpochMetrics]:
+    """Each epoch once: an epoch trained again after a crash has the same numbers as before."""
     history: list[EpochMetrics] = []
-    for number, line in _lines(path):
+    for line_of, line in _parsed(numbered_lines(where, content)):
         try:
             metrics = EpochMetrics(**line)
-            sum(line.values())  # numbers, all of them; what a trial has not is not there
+            sum(line.values())  # raises unless every value is a number
+            is_next = operator.index(metrics.epoch) == len(history) + 1
         except (TypeError, OverflowError):
-            raise StorageError(f"{path}: line {number} is not an epoch's metrics") from None
-        if metrics.epoch == len(history) + 1:
+            raise StorageError(f"{line_of} is not an epoch's metrics") from None
+        if is_next:
             history.append(metrics)
     return history
 
 
-def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The file's JSON lines with their numbers; a last one without its end is left out."""
-    if not path.exists():
-        return
-    for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
+def _parsed(lines: Iterator[tuple[str, bytes]]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for where, line in lines:
         try:
-            yield number, json.loads(line)
-        except ValueError:
-            raise StorageError(f"{path}: line {number} is not JSON; the file was changed or the disk damaged") from None
-
-
-def _drop_torn_line(path: Path) -> None:
-    """Cut off what follows the last line's end, so that the next line does not stick to it."""
-    if path.exists() and not (content := path.read_bytes()).endswith(b"\n"):
-        with path.open("rb+") as file:
-            file.truncate(content.rfind(b"\n") + 1)
+            yield where, json.loads(line)
+        except (ValueError, RecursionError):
+            raise StorageError(f"{where} is not JSON; the file was changed or the disk damaged") from None

@@ -1,27 +1,28 @@
-"""Where a sweep's files are: a folder that the driver and the workers share, or a bucket beside one.
+"""Where a sweep is: a folder that driver and workers share, or a bucket with a local mirror.
 
-The driver's files (ledger, study, leaderboard, events, report) are always in a local folder. With a URI
-such as s3://bucket/sweeps the workers write models and checkpoints to the URI, and the driver copies
-its own files there as it goes, so that the sweep can be resumed on another machine.
+With a URI such as s3://bucket/sweeps the bucket is the truth. The mirror, a local folder, holds what TensorBoard
+reads (events, figures) and what can be made again (study, leaderboard); no sweep ever resumes from it.
 """
 
+import errno
 import fcntl
-import glob
 import os
 import re
 import shlex
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
-
-from pyarrow import fs
+from typing import TextIO
 
 from tuning.errors import StorageError
-from tuning.layout import LEDGER_FILE, LOCK_FILE, MANIFEST_FILE, trial_folder
+from tuning.layout import LEDGER_FILE, LOCK_FILE, MANIFEST_FILE, MIRROR_FILE, as_typed, trial_folder
+from tuning.records import TrialRecord
+from tuning.store.bucket import Bucket, BucketFiles, bucket_at, folders_below
+from tuning.store.folder import Folder
+from tuning.store.interface import Place
 from vae.files import Files, LocalFiles
 
 DEFAULT_STORAGE = "runs"
@@ -30,31 +31,8 @@ FREE_BYTES = 64 * 2**20  # a sweep is not started with less
 
 
 @dataclass(frozen=True)
-class BucketFiles:
-    """A trial's folder behind a URI."""
-
-    uri: str
-
-    def read(self, name: str) -> bytes | None:
-        filesystem, path = fs.FileSystem.from_uri(self.uri)
-        try:
-            with filesystem.open_input_stream(f"{path}/{name}") as stream:
-                content: bytes = stream.read()
-        except FileNotFoundError:
-            return None
-        return content
-
-    def write(self, name: str, content: bytes) -> None:
-        """Whole or not at all: a bucket shows an object once it is complete."""
-        filesystem, path = fs.FileSystem.from_uri(self.uri)
-        filesystem.create_dir(path, recursive=True)
-        with filesystem.open_output_stream(f"{path}/{name}") as stream:
-            stream.write(content)
-
-
-@dataclass(frozen=True)
 class SweepStorage:
-    """One sweep's place. `folder`: the driver's files; `uri`: where the workers' are, if not there too."""
+    """One sweep's storage. folder: the sweep itself, or its mirror where `uri` names a bucket that holds the sweep."""
 
     folder: Path
     uri: str | None = None
@@ -64,8 +42,25 @@ class SweepStorage:
         return self.folder.name
 
     @property
+    def place(self) -> Place:
+        """The sweep's files. Of a bucket always the same object in one process: it knows the driver's claim."""
+        return bucket_at(self.uri) if self.uri else Folder(self.folder)
+
+    @property
+    def shown(self) -> str:
+        """Where the sweep is, as the user would type it."""
+        return self.uri or str(as_typed(self.folder))
+
+    @property
+    def mirror_note(self) -> str:
+        """A line of its own that says what the folder is; '' where it is the sweep itself."""
+        if not self.uri:
+            return ""
+        return f"\nTensorBoard reads {as_typed(self.folder)}, a mirror; the sweep itself is in {self.uri}"
+
+    @property
     def resume_command(self) -> str:
-        """What goes on with this sweep, as the user would type it in this working directory."""
+        """The command that resumes this sweep from the current working directory."""
         if not self.uri and self.folder.parent == Path(DEFAULT_STORAGE).resolve():
             return f"python sweep.py --resume {self.name}"
         parent = self.uri.rpartition("/")[0] if self.uri else os.path.relpath(self.folder.parent)
@@ -74,80 +69,147 @@ class SweepStorage:
     def trial_files(self, trial_id: str) -> Files:
         """Where a worker reads and writes the files of a trial."""
         relative = trial_folder(trial_id)
-        return BucketFiles(f"{self.uri}/{relative}") if self.uri else LocalFiles(self.folder / relative)
+        return BucketFiles(self.uri, relative) if self.uri else LocalFiles(self.folder / relative)
 
-    def push(self) -> None:
-        """Copy the driver's files to the bucket, if there is one."""
-        if self.uri:
-            filesystem, path = fs.FileSystem.from_uri(self.uri)
-            filesystem.create_dir(path, recursive=True)
-            fs.copy_files(str(self.folder), path, destination_filesystem=filesystem)
+    def publish(self, *folders: str) -> None:
+        """Put folders that were rebuilt in the mirror into the bucket, in place of what it has under those names."""
+        if not self.uri:
+            return
+        bucket, mirror = bucket_at(self.uri), Folder(self.folder)
+        for folder in folders:
+            contents = {
+                name: content for name in mirror.list(f"{folder}/") if (content := mirror.get(name)) is not None
+            }
+            bucket.put_all(contents)
+            bucket.delete([name for name in bucket.list(f"{folder}/") if name not in contents])
 
-    def pull(self) -> None:
-        """Bring the bucket's files here: what the report draws from, and what another machine resumes from."""
-        if self.uri:
-            filesystem, path = fs.FileSystem.from_uri(self.uri)
-            self.folder.mkdir(parents=True, exist_ok=True)
-            fs.copy_files(path, str(self.folder), source_filesystem=filesystem)
+    def mirrored(self, name: str) -> None:
+        """Put one file of the mirror into the bucket, soon."""
+        if self.uri and (content := Folder(self.folder).get(name)) is not None:
+            bucket_at(self.uri).put_later(name, content)
+
+    def not_mirrored(self, trials: Sequence[TrialRecord]) -> list[TrialRecord]:
+        """Those that have ended without events in the mirror, because another machine was the driver's then."""
+        if not self.uri:
+            return []
+        ended = [record for record in trials if record.has_ended]
+        return [record for record in ended if not any((self.folder / record.folder).glob("events.out.*"))]
+
+    def bring(self, name: str) -> None:
+        """Have a file that only grows in the mirror as far as the bucket has it."""
+        if self.uri and (content := self.place.get(name)) is not None:
+            known = Folder(self.folder).get(name)
+            if known is None or len(known) < len(content):
+                LocalFiles(self.folder).write(name, content)
 
 
 def locate(storage: str | None, name: str, option: str = "--name") -> SweepStorage:
-    """The place of sweep `name`, given by `option`, under --storage. Raises StorageError for a name that is none."""
+    """The storage of sweep `name` (the value of `option`) under --storage. Raises StorageError for an invalid name."""
     if not NAME.fullmatch(name) or ".." in name:
         raise StorageError(
             f"{option} {name}: allowed are up to 100 letters, digits, '.', '_' and '-', the first a letter or a digit"
         )
     storage = storage or DEFAULT_STORAGE
-    if "://" not in storage:
-        return SweepStorage(Path(os.path.expanduser(storage)).resolve() / name)  # Path's own raises for ~nobody
+    scheme, is_uri, path = storage.partition("://")
+    if is_uri and scheme == "file" and path.startswith("/"):
+        return SweepStorage(Path(path).resolve() / name)
+    if not is_uri:
+        return SweepStorage(Path(os.path.expanduser(storage)).resolve() / name)  # Path.expanduser raises for ~nobody
     uri = f"{storage.rstrip('/')}/{name}"
     try:
-        filesystem, path = fs.FileSystem.from_uri(uri)
-        filesystem.get_file_info(path)
-    except (OSError, ValueError) as error:
-        raise StorageError(f"--storage {storage}: cannot be reached ({_short(error)})") from None
-    if isinstance(filesystem, fs.LocalFileSystem):
-        return SweepStorage(Path(path))
+        bucket_at(uri).reach()
+    except StorageError as error:
+        raise StorageError(f"--storage {storage}: cannot be reached ({error})") from None
     return SweepStorage(Path(DEFAULT_STORAGE).resolve() / name, uri)
 
 
 def refuse_existing(storage: SweepStorage) -> None:
-    """Raises StorageError where there is something of the sweep's name already."""
-    if os.path.lexists(storage.folder) or _in_bucket(storage):  # Path.exists raises where it may not look
-        raise StorageError(
-            f"--name {storage.name}: a sweep of that name is in {storage.folder.parent}; "
-            f"resume it with --resume {storage.name}, or choose another --name"
-        )
+    """Raises StorageError where something of the sweep's name exists already."""
+    for where, exists in (
+        (str(storage.folder.parent), os.path.lexists(storage.folder)),  # Path.exists raises in a folder it may not read
+        ((storage.uri or "").rpartition("/")[0], storage.uri and storage.place.list("")),
+    ):
+        if exists:
+            raise StorageError(
+                f"--name {storage.name}: a sweep of that name is in {where}; "
+                f"resume it with --resume {storage.name}, or choose another --name"
+            )
 
 
 @contextmanager
-def held(storage: SweepStorage, expected_bytes: int, is_new: bool) -> Iterator[None]:
-    """The sweep's folder, for this driver alone; made if it is new, and taken away again if the sweep fails
-    before it has proposed a trial. Raises StorageError."""
-    if is_new and not os.path.isfile(storage.folder / MANIFEST_FILE):
-        _create(storage, expected_bytes)
+def created(storage: SweepStorage, expected_bytes: int) -> Iterator[None]:
+    """Make a new sweep's folder or claim its name in the bucket, and hold it for this driver alone. If no trial is
+    proposed, what this driver has made is removed again. Raises StorageError."""
+    _create(storage, expected_bytes)
     lock = _lock(storage)
     try:
         with writing(storage, f"go on with: {storage.resume_command}"):
+            if storage.uri:
+                _make_mirror(storage)
+                bucket_at(storage.uri).claim(is_new=True)
             yield
     finally:
-        ledger = storage.folder / LEDGER_FILE
-        if is_new and (not ledger.exists() or not ledger.stat().st_size):
-            shutil.rmtree(storage.folder)
+        if _has_no_trial(storage):
+            _remove_made(storage)
+        if storage.uri:
+            bucket_at(storage.uri).release()
         lock.close()
 
 
 @contextmanager
+def held(storage: SweepStorage) -> Iterator[None]:
+    """Hold an existing sweep for this driver alone. Whatever of the sweep is read inside is what it is now: no other
+    driver can add to it. Nothing is removed. Raises StorageError."""
+    with writing(storage, f"go on with: {storage.resume_command}"):
+        lock = _lock(storage)
+        try:
+            if storage.uri:
+                bucket_at(storage.uri).claim(is_new=False)
+            yield
+        finally:
+            if storage.uri:
+                bucket_at(storage.uri).release()
+            lock.close()
+
+
+@contextmanager
 def writing(storage: SweepStorage, afterwards: str) -> Iterator[None]:
-    """A disk that is full or gone is not a bug: OSError becomes StorageError, which says what to do afterwards."""
+    """Turn an OSError (a full or missing disk) into a StorageError that says what to do afterwards."""
     try:
         yield
     except OSError as error:
         raise StorageError(f"{storage.folder}: {error.strerror or error}; put that right, then {afterwards}") from error
 
 
+def open_existing(storage: SweepStorage) -> None:
+    """Check that the storage holds a sweep. Raises StorageError."""
+    if not storage.uri and os.path.isfile(storage.folder / MIRROR_FILE):
+        raise StorageError((storage.folder / MIRROR_FILE).read_text(errors="replace").strip())
+    if not _has_manifest(storage):
+        names = _sweeps_beside(storage)
+        known = f"sweeps there: {', '.join(names)}" if names else "there is no sweep there"
+        raise StorageError(f"{storage.uri or storage.folder}: not a sweep, it has no {MANIFEST_FILE}; {known}")
+    if storage.uri:
+        _make_mirror(storage)
+
+
+def _has_manifest(storage: SweepStorage) -> bool:
+    if storage.uri:
+        return storage.place.get(MANIFEST_FILE) is not None
+    return os.path.isfile(storage.folder / MANIFEST_FILE)  # False in a folder it may not read
+
+
+def _sweeps_beside(storage: SweepStorage) -> list[str]:
+    if storage.uri:
+        parent = storage.uri.rpartition("/")[0]
+        return [name for name in folders_below(parent) if Bucket(f"{parent}/{name}").get(MANIFEST_FILE) is not None]
+    with suppress(OSError):
+        return sorted(path.name for path in storage.folder.parent.iterdir() if os.path.isfile(path / MANIFEST_FILE))
+    return []
+
+
 def _create(storage: SweepStorage, expected_bytes: int) -> None:
-    """Make the folder, once it is sure that it can be written and has room."""
+    """Make the folder after checking that it can be written and has room."""
     refuse_existing(storage)
     parent, before = storage.folder.parent, _existing_parent(storage.folder)
     try:
@@ -155,7 +217,8 @@ def _create(storage: SweepStorage, expected_bytes: int) -> None:
         with tempfile.NamedTemporaryFile(dir=parent, prefix=".check-", buffering=0) as probe:
             probe.write(b"\0" * 4096)
             os.fsync(probe.fileno())
-        free, needed = shutil.disk_usage(parent).free, max(FREE_BYTES, expected_bytes)
+        needed = FREE_BYTES if storage.uri else max(FREE_BYTES, expected_bytes)
+        free = shutil.disk_usage(parent).free
         if free < needed:
             raise OSError(f"{free / 2**20:,.0f} MiB are free, the sweep needs about {needed / 2**20:,.0f} MiB")
         storage.folder.mkdir()
@@ -164,34 +227,49 @@ def _create(storage: SweepStorage, expected_bytes: int) -> None:
         raise StorageError(f"--storage {parent}: cannot hold a sweep ({_short(error)})") from None
 
 
-def open_existing(storage: SweepStorage) -> None:
-    """Check that the place holds a sweep, bringing it here from its bucket first. Raises StorageError."""
-    if storage.uri and not os.path.exists(storage.folder) and _in_bucket(storage):
-        storage.pull()
-    if not os.path.isfile(storage.folder / MANIFEST_FILE):
-        found = glob.glob(f"*/{MANIFEST_FILE}", root_dir=storage.folder.parent)  # [] where it may not look
-        names = sorted(os.path.dirname(path) for path in found)
-        known = f"sweeps there: {', '.join(names)}" if names else "there is no sweep there"
-        raise StorageError(f"{storage.folder}: not a sweep, it has no {MANIFEST_FILE}; {known}")
+def _make_mirror(storage: SweepStorage) -> None:
+    """Have a mirror that says what it is, for people and for a --resume that forgets --storage."""
+    if os.path.lexists(storage.folder / MANIFEST_FILE):
+        raise StorageError(
+            f"{storage.folder}: a sweep of its own, where the mirror of {storage.uri} would be; "
+            "move it away, or work in another directory"
+        )
+    parent = (storage.uri or "").rpartition("/")[0]
+    note = f"{storage.folder}: only a mirror, for TensorBoard; the sweep is in {storage.uri}: add --storage {parent}"
+    with writing(storage, "try again"):
+        LocalFiles(storage.folder, synced=False).write(MIRROR_FILE, f"{note}\n".encode())
 
 
 def _lock(storage: SweepStorage) -> TextIO:
-    """Hold the sweep for this driver, until the file is closed or the process ends. Raises StorageError."""
+    """Lock the sweep for this driver until the file is closed or the process ends. Raises StorageError."""
     file = (storage.folder / LOCK_FILE).open("a")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except OSError as error:
         file.close()
-        raise StorageError(f"{storage.folder}: another process runs this sweep; stop that one first") from None
+        if error.errno == errno.EWOULDBLOCK:
+            raise StorageError(f"{storage.folder}: another process runs this sweep; stop that one first") from None
+        raise StorageError(
+            f"{storage.folder}: its file system cannot lock files ({error.strerror}), so a second driver could not be "
+            "kept away; mount it with locks (Lustre: -o flock; NFS: version 4), or use --storage with a bucket or "
+            "another folder"
+        ) from None
     return file
 
 
-def _in_bucket(storage: SweepStorage) -> bool:
-    if not storage.uri:
-        return False
-    filesystem, path = fs.FileSystem.from_uri(storage.uri)
-    info: Any = filesystem.get_file_info(f"{path}/{MANIFEST_FILE}")
-    return bool(info.type == fs.FileType.File)
+def _has_no_trial(storage: SweepStorage) -> bool:
+    if storage.uri:
+        return bucket_at(storage.uri).has_only_claim
+    ledger = storage.folder / LEDGER_FILE
+    return not ledger.exists() or not ledger.stat().st_size
+
+
+def _remove_made(storage: SweepStorage) -> None:
+    """Remove a sweep that this driver has created: the folder, and of a bucket the objects that it put there."""
+    if storage.uri:
+        with suppress(StorageError):  # a bucket that does not answer keeps a claim without trials
+            bucket_at(storage.uri).delete_made()
+    shutil.rmtree(storage.folder)
 
 
 def _existing_parent(path: Path) -> Path:
@@ -199,7 +277,7 @@ def _existing_parent(path: Path) -> Path:
 
 
 def _remove_empty(path: Path, keep: Path) -> None:
-    """Remove the folders that were made for nothing, up to the one that was there before."""
+    """Remove empty folders upwards from `path`, but not `keep`."""
     while path != keep and path.is_relative_to(keep) and os.path.isdir(path) and not any(path.iterdir()):
         path.rmdir()
         path = path.parent

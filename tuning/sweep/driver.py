@@ -9,9 +9,10 @@ from typing import Any
 
 from ray.tune import Callback
 
-from tuning.layout import ERROR_FILE
+from tuning.layout import ERROR_FILE, LEADERBOARD_FILE, STUDY_FILE
 from tuning.records import Configuration, Observer, TrialRecord, trial_id
 from tuning.search.study import Study
+from tuning.store.bucket import tell
 from tuning.store.ledger import Ledger
 from tuning.store.place import SweepStorage
 from tuning.sweep.plan import Plan
@@ -19,7 +20,7 @@ from tuning.sweep.queue import TrialQueue
 from tuning.view.leaderboard import LEADERBOARD_SECONDS, write_leaderboard
 from vae.model.metrics import EpochMetrics
 
-PUSH_SECONDS = 60.0  # between two copies of the driver's files to a bucket
+PUSH_SECONDS = 60.0  # between two leaderboards in a bucket
 
 
 class Sweep(Callback):  # type: ignore[misc]
@@ -35,10 +36,12 @@ class Sweep(Callback):  # type: ignore[misc]
         self._plan = plan
         self._storage = storage
         self._observers = observers
-        self._ledger = Ledger(storage.folder)
+        self._ledger = Ledger(storage.place)
+        storage.bring(STUDY_FILE)  # what a sampler noted there; the trials come from the ledger
         self._study = Study(storage.folder, plan.space, plan.seed, past)
         self.queue = TrialQueue(plan.space, plan.seed, self._study.propose, past)
         self._checkpoint_epochs: dict[str, int] = {}
+        self._noted: set[str] = set()  # trials whose note was shown
         self._written_at = self._pushed_at = time.monotonic()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -65,6 +68,9 @@ class Sweep(Callback):  # type: ignore[misc]
     ) -> None:
         record = self._record(trial)
         preview = result.pop("preview")  # images: Tune would keep them in its own records
+        if result["note"] and record.trial_id not in self._noted:
+            self._noted.add(record.trial_id)
+            tell(f"trial {record.trial_id}: {result['note']}")
         metrics = EpochMetrics(**{name: result[name] for name in EpochMetrics.__dataclass_fields__ if name in result})
         # A trial that goes on from a checkpoint trains epochs again that the driver knows, to the same numbers.
         if metrics.epoch == len(record.history) + 1:
@@ -103,7 +109,7 @@ class Sweep(Callback):  # type: ignore[misc]
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         if self.queue.lose(record):
             return
-        (self._storage.folder / record.folder / ERROR_FILE).write_text(text)
+        self._storage.trial_files(record.trial_id).write(ERROR_FILE, text.encode(errors="replace"))
         record.state = "failed"
         record.error = next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "unknown")[:300]
         self._finish(record)
@@ -113,13 +119,14 @@ class Sweep(Callback):  # type: ignore[misc]
             write_leaderboard(self._storage.folder, list(self.records.values()))
             self._written_at = time.monotonic()
         if self._storage.uri and time.monotonic() - self._pushed_at > PUSH_SECONDS:
-            self._storage.push()
+            self._storage.mirrored(LEADERBOARD_FILE)
             self._pushed_at = time.monotonic()
 
     def close(self) -> None:
         write_leaderboard(self._storage.folder, list(self.records.values()))
+        for name in (LEADERBOARD_FILE, STUDY_FILE):
+            self._storage.mirrored(name)
         self._ledger.close()
-        self._storage.push()
 
     def _record(self, trial: Any) -> TrialRecord:
         return self.records[trial.config["trial_id"]]

@@ -16,16 +16,16 @@ from tuning.layout import MANIFEST_FILE, REPOSITORY
 from tuning.records import SweepRecord
 from tuning.space.model import SearchSpace
 from tuning.store.ledger import read_trials
+from tuning.store.place import SweepStorage
 from tuning.sweep.plan import Plan
 from vae.datasets.registry import DATASETS, is_folder
 from vae.errors import DataError
-from vae.files import LocalFiles
 
 PACKAGES = ("ray", "torch", "torchvision", "optuna", "tensorboard", "matplotlib", "scikit-learn", "numpy", "pydantic")
 FORMAT = 1
 
 
-def write_manifest(folder: Path, plan: Plan, cluster: Cluster) -> None:
+def write_manifest(storage: SweepStorage, plan: Plan, cluster: Cluster) -> None:
     """Write the file whole; a resumed sweep writes it again, as it may have more trials now."""
     content = {
         "format": FORMAT,
@@ -44,18 +44,18 @@ def write_manifest(folder: Path, plan: Plan, cluster: Cluster) -> None:
         "git": _git_revision(),
         "hardware": {"machine": platform.platform(), "cpu": cpu_name(), **asdict(cluster)},
     }
-    LocalFiles(folder).write(MANIFEST_FILE, (json.dumps(content, indent=2) + "\n").encode())
+    storage.place.put(MANIFEST_FILE, (json.dumps(content, indent=2) + "\n").encode())
 
 
-def read_plan(folder: Path) -> Plan:
+def read_plan(storage: SweepStorage) -> Plan:
     """The plan of a sweep that was started. Raises StorageError, also if its folder of images has changed since."""
-    content = _read(folder)
+    content, where = _read(storage), storage.place.where(MANIFEST_FILE)
     try:
         dataset = content["dataset"]
         if not (_is_dataset(dataset["name"]) and isinstance(content["seed"], int)):
             raise ValueError(f"dataset {dataset['name']}, seed {content['seed']}")
         plan = Plan(
-            name=folder.name,
+            name=storage.name,
             space=SearchSpace.model_validate(content["space"]),
             seed=content["seed"],
             dataset=dataset["name"],
@@ -64,9 +64,9 @@ def read_plan(folder: Path) -> Plan:
         )
     except (KeyError, TypeError, ValueError) as error:  # pydantic's ValidationError is a ValueError
         reason = " ".join(str(error).split())[:160]
-        raise StorageError(f"{folder / MANIFEST_FILE}: not a manifest of this version ({reason})") from None
+        raise StorageError(f"{where}: not a manifest of this version ({reason})") from None
     if plan.dataset not in DATASETS:
-        _refuse_other_images(folder, plan, dataset)
+        _refuse_other_images(where, plan, dataset)
     return plan
 
 
@@ -83,9 +83,8 @@ def _images(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _refuse_other_images(folder: Path, plan: Plan, before: dict[str, Any]) -> None:
+def _refuse_other_images(where: str, plan: Plan, before: dict[str, Any]) -> None:
     """Refuse to go on with other images or splits: new trials could not be compared with those that there are."""
-    where = folder / MANIFEST_FILE
     try:
         now = _images(plan)
     except DataError as error:
@@ -106,28 +105,37 @@ def _described(images: dict[str, Any]) -> str:
         return "no number of images"
 
 
-def read_sweep(folder: Path) -> SweepRecord:
+def read_sweep(storage: SweepStorage) -> SweepRecord:
     """All that the report needs to know of a sweep. Raises StorageError."""
-    plan = read_plan(folder)
+    plan = read_plan(storage)
     return SweepRecord(
         name=plan.name,
-        folder=folder,
+        folder=storage.folder,
         dataset=plan.dataset,
         dataset_note=plan.dataset_note,
         image_shape=plan.image_shape,
-        search={name: value.model_dump(exclude_none=True) for name, value in plan.space.dimensions.items()},
-        manifest=_read(folder),
-        trials=read_trials(folder),
+        search=searched(plan),
+        manifest=_read(storage),
+        trials=read_trials(storage.place),
+        files=storage.trial_files,
     )
 
 
-def _read(folder: Path) -> dict[str, Any]:
-    path = folder / MANIFEST_FILE
+def searched(plan: Plan) -> dict[str, dict[str, Any]]:
+    """The searched dimensions as SweepRecord.search has them."""
+    return {name: value.model_dump(exclude_none=True) for name, value in plan.space.dimensions.items()}
+
+
+def _read(storage: SweepStorage) -> dict[str, Any]:
+    where = storage.place.where(MANIFEST_FILE)
+    content = storage.place.get(MANIFEST_FILE)
+    if content is None:
+        raise StorageError(f"{where}: cannot be read (No such file or directory)")
     try:
-        content: dict[str, Any] = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise StorageError(f"{path}: cannot be read ({' '.join(str(error).split())[:120]})") from None
-    return content
+        found: dict[str, Any] = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise StorageError(f"{where}: cannot be read ({' '.join(str(error).split())[:120]})") from None
+    return found
 
 
 def _git_revision() -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from ray import tune
 from ray.tune import CheckpointConfig, FailureConfig, RunConfig, TuneConfig, Tuner
+from ray.tune.error import TuneError
 from ray.tune.progress_reporter import ProgressReporter
 from ray.tune.search import Searcher
 
@@ -25,6 +26,7 @@ from tuning.sweep.queue import RETRIES
 from tuning.workers.start_trainers import start_broker
 from tuning.workers.sweep_context import SweepContext
 from tuning.workers.tune_worker import VaeTrial
+from vae.errors import UserError
 
 
 def run(
@@ -101,7 +103,7 @@ def _fit(sweep: Sweep, plan: Plan, cluster: Cluster, context: SweepContext, time
         ),
     )
     try:
-        with _stoppable():
+        with _stoppable(), unwrapped():
             tuner.fit()
     finally:
         del broker
@@ -126,6 +128,20 @@ class Proposals(Searcher):  # type: ignore[misc]
 
     def restore(self, checkpoint_path: str) -> None:
         pass
+
+
+@contextmanager
+def unwrapped() -> Iterator[None]:
+    """Raise what a callback of ours has raised: Tune makes a TuneError of it whose text is the whole traceback."""
+    try:
+        yield
+    except TuneError as error:
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, UserError | OSError):
+            cause = cause.__context__
+        if cause is None:
+            raise
+        raise cause from None
 
 
 @contextmanager

@@ -38,8 +38,8 @@ BASIS = {"val_elbo": "nats per image, beta = 1, validation split", "val_distorti
 
 
 def write_leaderboard(folder: Path, trials: Sequence[TrialRecord]) -> None:
-    """Write leaderboard.csv into a sweep's folder."""
-    LocalFiles(folder).write(LEADERBOARD_FILE, leaderboard_csv(trials))
+    """Write leaderboard.csv into a sweep's folder; without fsync, because it can be made again from the ledger."""
+    LocalFiles(folder, synced=False).write(LEADERBOARD_FILE, leaderboard_csv(trials))
 
 
 def leaderboard(trials: Sequence[TrialRecord]) -> list[dict[str, Any]]:

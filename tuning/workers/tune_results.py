@@ -28,7 +28,8 @@ class TuneResults:
         return self._n_told == self.training.n_epochs and not self.training.is_done
 
     def next(self) -> dict[str, Any]:
-        """The trial's fields of EpochMetrics, and `score`, `preview` (Preview or None), `checkpoint_epoch`, `done`."""
+        """The trial's fields of EpochMetrics, and `score`, `preview` (Preview or None), `checkpoint_epoch`, `note`
+        (Training.note), `done`."""
         training = self.training
         self._n_told = min(self._n_told + 1, training.n_epochs)
         metrics, is_latest = training.history[self._n_told - 1], self._n_told == training.n_epochs
@@ -38,6 +39,7 @@ class TuneResults:
             "score": score(metrics, self._metric),
             "preview": training.preview() if is_latest and shows and metrics.is_finite else None,
             "checkpoint_epoch": training.checkpoint_epoch,
+            "note": training.note,
             "done": is_latest and training.is_done,
         }
 

@@ -13,9 +13,11 @@ from vae.storage.checkpoint import (
     pack_checkpoint,
     pack_model,
     unpack_checkpoint,
+    unpack_model,
 )
 from vae.storage.preview import Preview, preview_of
 from vae.storage.snapshots import Snapshots, is_snapshot_epoch
+from vae.storage.state import TrialState
 from vae.training.pack import Pack
 
 CHECKPOINT_SECONDS = 30.0  # of training that a crash may cost
@@ -27,8 +29,7 @@ class Training:
     def __init__(
         self, pack: Pack, config: TrialConfig, dataset: str, image_shape: tuple[int, int], files: Files
     ) -> None:
-        """Raises CheckpointError where the files hold a checkpoint that is damaged, of another config or of other
-        images."""
+        """Raises CheckpointError where the files hold a checkpoint of another config or of other images."""
         self.pack = pack
         self.config = config
         self.dataset = dataset
@@ -37,29 +38,45 @@ class Training:
         self.history: list[EpochMetrics] = []
         self.best: EpochMetrics | None = None  # the epoch whose weights model.safetensors holds
         self.checkpoint_epoch = 0  # the epoch that a crash now would go back to
+        self.note = ""  # why the trial was begun anew though it has a checkpoint
         self._saved_at = time.monotonic()
         self._is_between_epochs = True
         self._join()
 
     def _join(self) -> None:
-        content = self.files.read(CHECKPOINT_FILE)
-        if content is None:
+        found = self._read_checkpoint()
+        if found is None:
             self._snapshots = Snapshots(self.files, self.image_shape)
             self.slot = self.pack.join(self.config)
             return
-        state, description = unpack_checkpoint(content, CHECKPOINT_FILE)
+        state, description, self._snapshots = found
         if state.config != self.config:
             raise CheckpointError(f"{CHECKPOINT_FILE}: of config {state.config}, this trial's is {self.config}")
-        found, expected = (description.dataset, description.image_shape), (self.dataset, self.image_shape)
-        if found != expected:
+        had, expected = (description.dataset, description.image_shape), (self.dataset, self.image_shape)
+        if had != expected:
             raise CheckpointError(
-                f"{CHECKPOINT_FILE}: of {found[0]} {found[1]}, this trial's is {expected[0]} {expected[1]}"
+                f"{CHECKPOINT_FILE}: of {had[0]} {had[1]}, this trial's is {expected[0]} {expected[1]}"
             )
-        self._snapshots = Snapshots(self.files, self.image_shape, state.epoch)
         self.slot = self.pack.join(self.config, state)
         self.history = description.history
         self.best = best(self.history, self.config.keep)
         self.checkpoint_epoch = state.epoch
+
+    def _read_checkpoint(self) -> tuple[TrialState, Description, Snapshots] | None:
+        """What training goes on from; None where there is nothing. A damaged file, such as a power cut leaves, counts
+        as absent: the same training makes it again."""
+        content = self.files.read(CHECKPOINT_FILE)
+        if content is None:
+            return None
+        try:
+            state, description = unpack_checkpoint(content, CHECKPOINT_FILE)
+            model = self.files.read(MODEL_FILE)
+            if model is not None:
+                unpack_model(model, MODEL_FILE)
+            return state, description, Snapshots(self.files, self.image_shape, state.epoch)
+        except CheckpointError as error:
+            self.note = f"trained again from the start: {error}"
+            return None
 
     @property
     def n_epochs(self) -> int:

@@ -18,6 +18,7 @@ from tests.material.paths import REPOSITORY
 from tuning.errors import StorageError
 from tuning.layout import LEDGER_FILE, METRICS_FILE
 from tuning.records import TrialRecord
+from tuning.store.folder import Folder
 from tuning.store.ledger import Ledger, read_trials
 from vae.config import TrialConfig
 from vae.model.metrics import EpochMetrics, Terms
@@ -30,7 +31,7 @@ def events(folder: Path) -> list[dict[str, Any]]:
 @pytest.fixture
 def written(tmp_path: Path) -> list[TrialRecord]:
     """Four trials in tmp_path: complete, pruned, failed with a strange error, and one still running."""
-    ledger = Ledger(tmp_path)
+    ledger = Ledger(Folder(tmp_path))
     records = [new_trial(number) for number in range(4)]
     for record in records:
         ledger.proposed(record)
@@ -45,11 +46,11 @@ def written(tmp_path: Path) -> list[TrialRecord]:
 
 
 def test_what_was_written_is_read_in_the_order_of_proposal(tmp_path: Path, written: list[TrialRecord]) -> None:
-    assert read_trials(tmp_path) == written
+    assert read_trials(Folder(tmp_path)) == written
 
 
 def test_a_folder_without_a_ledger_has_no_trials(tmp_path: Path) -> None:
-    assert read_trials(tmp_path) == []
+    assert read_trials(Folder(tmp_path)) == []
 
 
 def test_every_event_names_its_trial_and_its_time(tmp_path: Path, written: list[TrialRecord]) -> None:
@@ -85,20 +86,20 @@ def test_a_trials_config_and_metrics_are_beside_it_in_plain_json(tmp_path: Path,
 @given(st.floats())
 def test_any_number_of_an_epoch_is_read_back_exactly(tmp_path_factory: pytest.TempPathFactory, value: float) -> None:
     folder = tmp_path_factory.mktemp("sweep")
-    ledger, record = Ledger(folder), new_trial(0)
+    ledger, record = Ledger(Folder(folder)), new_trial(0)
     ledger.proposed(record)
     ledger.epoch(record, of_elbo(1, value))
     ledger.close()
-    found = read_trials(folder)[0].history[0].val_elbo
+    found = read_trials(Folder(folder))[0].history[0].val_elbo
     assert found == value or (math.isnan(found) and math.isnan(value))
 
 
 @pytest.mark.parametrize("metric", ["val_elbo", "val_distortion", "rate_distortion"])
 def test_what_a_sweep_is_ranked_by_is_read_back(tmp_path: Path, metric: str) -> None:
-    ledger, record = Ledger(tmp_path), replace(new_trial(0), metric=metric)
+    ledger, record = Ledger(Folder(tmp_path)), replace(new_trial(0), metric=metric)
     ledger.proposed(record)
     ledger.close()
-    assert read_trials(tmp_path) == [record]
+    assert read_trials(Folder(tmp_path)) == [record]
 
 
 def test_a_ledger_from_before_there_were_other_metrics_is_ranked_by_the_elbo(
@@ -107,19 +108,19 @@ def test_a_ledger_from_before_there_were_other_metrics_is_ranked_by_the_elbo(
     path = tmp_path / LEDGER_FILE
     path.write_text(path.read_text().replace(', "metric": "val_elbo"', ""))
     assert "metric" not in path.read_text()
-    assert read_trials(tmp_path) == written
+    assert read_trials(Folder(tmp_path)) == written
 
 
 def test_a_trial_without_a_kl_is_read_back_without_an_elbo(tmp_path: Path) -> None:
     terms = Terms(80.0, None)
     record = replace(new_trial(0), config=TrialConfig(mode="autoencoder"), metric="val_distortion")
-    ledger = Ledger(tmp_path)
+    ledger = Ledger(Folder(tmp_path))
     ledger.proposed(record)
     record.history.append(EpochMetrics.of(1, 1.0, terms, terms, None, 0.25))
     ledger.epoch(record, record.history[0])
     finish(ledger, record)
     ledger.close()
-    assert read_trials(tmp_path) == [record]
+    assert read_trials(Folder(tmp_path)) == [record]
     last = events(tmp_path)[-1]
     assert (last["val_distortion"], last["best_epoch"]) == (80.0, 1)
     assert not {"val_elbo", "val_rate"} & set(last)
@@ -151,12 +152,12 @@ def test_any_beginning_of_a_ledger_reads_to_its_whole_lines_and_can_be_written_o
     try:
         path.write_bytes(whole[:cut])
         expected = after_lines(whole[:cut], written)
-        assert read_trials(tmp_path) == expected
-        ledger, record = Ledger(tmp_path), new_trial(9)
+        assert read_trials(Folder(tmp_path)) == expected
+        ledger, record = Ledger(Folder(tmp_path)), new_trial(9)
         ledger.proposed(record)
         finish(ledger, record, "failed", "x")
         ledger.close()
-        assert read_trials(tmp_path) == [*expected, record]
+        assert read_trials(Folder(tmp_path)) == [*expected, record]
     finally:
         path.write_bytes(whole)
 
@@ -171,32 +172,32 @@ def test_any_beginning_of_the_metrics_reads_to_whole_epochs_and_can_be_written_o
     cut = data.draw(st.integers(0, len(whole)))
     try:
         path.write_bytes(whole[:cut])
-        record = read_trials(tmp_path)[0]
+        record = read_trials(Folder(tmp_path))[0]
         assert record.history == written[0].history[: whole[:cut].count(b"\n")]
-        ledger = Ledger(tmp_path)
+        ledger = Ledger(Folder(tmp_path))
         train(ledger, record)
         ledger.close()
-        assert read_trials(tmp_path)[0].history == written[0].history
+        assert read_trials(Folder(tmp_path))[0].history == written[0].history
     finally:
         path.write_bytes(whole)
 
 
 def test_an_epoch_that_is_trained_again_counts_once(tmp_path: Path) -> None:
-    ledger, record = Ledger(tmp_path), new_trial(0)
+    ledger, record = Ledger(Folder(tmp_path)), new_trial(0)
     ledger.proposed(record)
     for epoch in (1, 2, 3, 2, 3, 4, 1, 5):
         ledger.epoch(record, of_elbo(epoch, -100.0 - epoch))
     ledger.close()
-    assert [reached.epoch for reached in read_trials(tmp_path)[0].history] == [1, 2, 3, 4, 5]
+    assert [reached.epoch for reached in read_trials(Folder(tmp_path))[0].history] == [1, 2, 3, 4, 5]
 
 
 def test_an_epoch_without_the_one_before_it_does_not_count(tmp_path: Path) -> None:
-    ledger, record = Ledger(tmp_path), new_trial(0)
+    ledger, record = Ledger(Folder(tmp_path)), new_trial(0)
     ledger.proposed(record)
     for epoch in (1, 3, 4):
         ledger.epoch(record, of_elbo(epoch))
     ledger.close()
-    assert [reached.epoch for reached in read_trials(tmp_path)[0].history] == [1]
+    assert [reached.epoch for reached in read_trials(Folder(tmp_path))[0].history] == [1]
 
 
 @pytest.mark.parametrize("damage", [b"", b"{", b"\0" * 40, b"\xff\xfe", b"[" * 20, b"{}{}", b"9" * 5000])
@@ -206,7 +207,7 @@ def test_a_damaged_line_in_the_middle_is_named(tmp_path: Path, written: list[Tri
     lines[2] = damage
     path.write_bytes(b"\n".join(lines))
     with pytest.raises(StorageError, match=rf"{LEDGER_FILE}: line 3 is not JSON; the file was changed or the disk"):
-        read_trials(tmp_path)
+        read_trials(Folder(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -232,7 +233,7 @@ def test_a_line_that_is_no_event_is_named_with_the_reason(
     lines.insert(6, line)
     path.write_text("\n".join(lines))
     with pytest.raises(StorageError, match=r"line 7 is not one of its events \(.*\)") as refused:
-        read_trials(tmp_path)
+        read_trials(Folder(tmp_path))
     assert reason in str(refused.value)
     assert "\n" not in str(refused.value)
 
@@ -244,14 +245,14 @@ def test_a_line_that_is_no_epoch_is_named(tmp_path: Path, written: list[TrialRec
     lines.insert(1, line)
     path.write_text("\n".join(lines))
     with pytest.raises(StorageError, match=rf"0000/{METRICS_FILE}: line 2 is not an epoch's metrics"):
-        read_trials(tmp_path)
+        read_trials(Folder(tmp_path))
 
 
 def test_an_epoch_whose_values_are_no_numbers_is_named(tmp_path: Path, written: list[TrialRecord]) -> None:
     path = tmp_path / "trials" / "0000" / METRICS_FILE
     path.write_text(path.read_text().replace("-109.0", "null"))
     with pytest.raises(StorageError, match="line 1 is not an epoch's metrics"):
-        read_trials(tmp_path)
+        read_trials(Folder(tmp_path))
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -268,7 +269,7 @@ def test_any_damage_is_told_in_words_or_leaves_trials_that_can_be_used(
         damaged[position : position + data.draw(st.integers(0, 12))] = new
     try:
         path.write_bytes(damaged)
-        for record in read_trials(tmp_path):
+        for record in read_trials(Folder(tmp_path)):
             assert record.state in ("running", "complete", "pruned", "failed")
             assert record.score <= math.inf
     except StorageError as error:
@@ -284,10 +285,11 @@ import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from tests.material.ledgers import finish, new_trial, train
+from tuning.store.folder import Folder
 from tuning.store.ledger import Ledger, read_trials
 folder = Path(sys.argv[1])
-past = read_trials(folder)
-ledger = Ledger(folder)
+past = read_trials(Folder(folder))
+ledger = Ledger(Folder(folder))
 print("ready", flush=True)
 for number in range(int(sys.argv[3])):
     if number < len(past):
@@ -313,7 +315,7 @@ def test_a_writer_killed_again_and_again_finishes_every_trial_exactly_once(tmp_p
             if attempt < n_kills:
                 time.sleep(luck.uniform(0.01, 0.06))
                 process.kill()
-        found = read_trials(tmp_path)
+        found = read_trials(Folder(tmp_path))
         assert [record.trial_id for record in found] == [f"{number:04d}" for number in range(len(found))]
         assert all(len(record.history) == N_EPOCHS for record in found if record.state == "complete")
     assert process.returncode == 0

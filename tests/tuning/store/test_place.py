@@ -1,4 +1,5 @@
 import contextlib
+import errno
 import os
 import re
 import shutil
@@ -13,8 +14,9 @@ from tests.material.paths import REPOSITORY
 from tuning.errors import StorageError
 from tuning.layout import LEDGER_FILE, MANIFEST_FILE
 from tuning.records import TrialRecord
+from tuning.store import place as place_module
 from tuning.store.ledger import Ledger
-from tuning.store.place import BucketFiles, SweepStorage, held, locate, open_existing, refuse_existing
+from tuning.store.place import SweepStorage, created, held, locate, open_existing, refuse_existing
 from vae.config import TrialConfig
 from vae.files import LocalFiles
 
@@ -23,7 +25,7 @@ NO_BYTES = 0
 
 def propose(storage: SweepStorage) -> None:
     """What makes a sweep worth keeping: a trial in its ledger."""
-    ledger = Ledger(storage.folder)
+    ledger = Ledger(storage.place)
     ledger.proposed(TrialRecord("0000", {}, TrialConfig()))
     ledger.close()
 
@@ -102,10 +104,11 @@ def test_a_home_is_found_and_a_home_of_nobody_is_a_plain_folder(
 @pytest.mark.parametrize(
     ("uri", "reason"),
     [
-        ("foo://bucket", "Unrecognized filesystem type"),
-        ("s3://", "Missing bucket name"),
-        ("file://relative/path", "Unsupported hostname"),
-        ("a b://x", "Cannot parse URI"),
+        ("foo://bucket", "Unable to recognise URL"),
+        ("s3://", "Unable to recognise URL"),
+        ("file://relative/path", "not a bucket; allowed: s3://, gs://, az://, or a folder"),
+        ("https://host/path", "not a bucket; allowed: s3://, gs://, az://, or a folder"),
+        ("a b://x", "relative URL without a base"),
     ],
 )
 def test_a_bucket_that_cannot_be_is_one_line(uri: str, reason: str) -> None:
@@ -136,7 +139,7 @@ def test_a_file_or_a_broken_link_of_the_name_is_in_the_way_too(tmp_path: Path) -
 
 def test_a_sweep_that_has_proposed_a_trial_keeps_its_folder(tmp_path: Path) -> None:
     storage = SweepStorage(tmp_path / "deep" / "runs" / "x")
-    with contextlib.suppress(KeyboardInterrupt), held(storage, NO_BYTES, is_new=True):
+    with contextlib.suppress(KeyboardInterrupt), created(storage, NO_BYTES):
         propose(storage)
         raise KeyboardInterrupt
     assert below(storage.folder) == ["driver.lock", LEDGER_FILE, "trials", "trials/0000", "trials/0000/config.json"]
@@ -145,7 +148,7 @@ def test_a_sweep_that_has_proposed_a_trial_keeps_its_folder(tmp_path: Path) -> N
 @pytest.mark.parametrize("leaves", [None, LEDGER_FILE, MANIFEST_FILE])
 def test_a_sweep_that_fails_before_its_first_trial_leaves_no_folder(tmp_path: Path, leaves: str | None) -> None:
     storage = SweepStorage(tmp_path / "x")
-    with pytest.raises(ZeroDivisionError, match="division"), held(storage, NO_BYTES, is_new=True):  # noqa: PT012
+    with pytest.raises(ZeroDivisionError, match="division"), created(storage, NO_BYTES):  # noqa: PT012
         if leaves:
             (storage.folder / leaves).write_text("" if leaves == LEDGER_FILE else "{}")
         print(1 / 0)
@@ -154,11 +157,11 @@ def test_a_sweep_that_fails_before_its_first_trial_leaves_no_folder(tmp_path: Pa
 
 def test_a_resumed_sweep_keeps_its_folder_whatever_happens(tmp_path: Path) -> None:
     storage = SweepStorage(tmp_path / "x")
-    with held(storage, NO_BYTES, is_new=True):
+    with created(storage, NO_BYTES):
         (storage.folder / MANIFEST_FILE).write_text("{}")
         propose(storage)
     before = below(tmp_path)
-    with pytest.raises(ZeroDivisionError, match="division"), held(storage, NO_BYTES, is_new=False):
+    with pytest.raises(ZeroDivisionError, match="division"), held(storage):
         print(1 / 0)
     assert below(tmp_path) == before
 
@@ -167,7 +170,7 @@ def test_a_folder_that_appears_in_the_meantime_is_not_taken_over(tmp_path: Path)
     storage = SweepStorage(tmp_path / "x")
     storage.folder.mkdir()
     (storage.folder / "precious").write_text("")
-    with pytest.raises(StorageError, match="a sweep of that name is in"), held(storage, NO_BYTES, is_new=True):
+    with pytest.raises(StorageError, match="a sweep of that name is in"), created(storage, NO_BYTES):
         pass
     assert below(tmp_path) == ["x", "x/precious"]
 
@@ -179,7 +182,7 @@ def test_a_place_that_cannot_be_a_folder_is_refused(tmp_path: Path, place: str) 
     refuse_existing(storage)
     with (
         pytest.raises(StorageError, match=rf"^--storage {storage.folder.parent}: cannot hold a sweep \(.*\)$"),
-        held(storage, NO_BYTES, is_new=True),
+        created(storage, NO_BYTES),
     ):
         pass
     assert below(tmp_path) == ["file"]
@@ -190,7 +193,7 @@ def test_a_read_only_place_is_refused(small_disk: Path) -> None:
     storage = SweepStorage(small_disk / "deep" / "runs" / "x")
     with (
         pytest.raises(StorageError, match=r"cannot hold a sweep \(.*Read-only file system"),
-        held(storage, NO_BYTES, is_new=True),
+        created(storage, NO_BYTES),
     ):
         pass
 
@@ -205,7 +208,7 @@ def test_a_place_of_somebody_else_is_refused(tmp_path: Path) -> None:
         refuse_existing(storage)
         with (
             pytest.raises(StorageError, match=r"cannot hold a sweep \(.*Permission denied"),
-            held(storage, NO_BYTES, is_new=True),
+            created(storage, NO_BYTES),
         ):
             pass
         with pytest.raises(StorageError, match="not a sweep"):
@@ -218,13 +221,13 @@ def test_a_full_disk_is_refused_and_nothing_is_left_on_it(small_disk: Path) -> N
     storage = SweepStorage(small_disk / "deep" / "runs" / "x")
     with (
         pytest.raises(StorageError, match=r"cannot hold a sweep \(1 MiB are free, the sweep needs about 64 MiB\)"),
-        held(storage, NO_BYTES, is_new=True),
+        created(storage, NO_BYTES),
     ):
         pass
     (small_disk / "ballast").write_bytes(b"\0" * os.statvfs(small_disk).f_bavail * os.statvfs(small_disk).f_frsize)
     with (
         pytest.raises(StorageError, match=r"cannot hold a sweep \(.*No space left on device\)"),
-        held(storage, NO_BYTES, is_new=True),
+        created(storage, NO_BYTES),
     ):
         pass
     assert below(small_disk) == ["ballast"]
@@ -233,7 +236,7 @@ def test_a_full_disk_is_refused_and_nothing_is_left_on_it(small_disk: Path) -> N
 def test_a_sweep_larger_than_the_disk_is_refused_before_it_starts(tmp_path: Path) -> None:
     with (
         pytest.raises(StorageError, match=r"MiB are free, the sweep needs about 1,073,741,824 MiB"),
-        held(SweepStorage(tmp_path / "new" / "x"), 2**50, is_new=True),
+        created(SweepStorage(tmp_path / "new" / "x"), 2**50),
     ):
         pass
     assert below(tmp_path) == []
@@ -241,7 +244,7 @@ def test_a_sweep_larger_than_the_disk_is_refused_before_it_starts(tmp_path: Path
 
 def test_the_file_that_probes_a_storage_is_taken_away(tmp_path: Path) -> None:
     storage = SweepStorage(tmp_path / "x")
-    with held(storage, NO_BYTES, is_new=True):
+    with created(storage, NO_BYTES):
         assert [path.name for path in tmp_path.iterdir()] == ["x"]
 
 
@@ -252,7 +255,7 @@ import sys, time
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from tuning.store.place import SweepStorage, held
-with held(SweepStorage(Path(sys.argv[1])), 0, is_new=False):
+with held(SweepStorage(Path(sys.argv[1]))):
     print("held", flush=True)
     time.sleep(60)
 """
@@ -260,7 +263,7 @@ with held(SweepStorage(Path(sys.argv[1])), 0, is_new=False):
 
 def test_a_sweep_that_another_process_runs_is_refused_until_that_is_killed(tmp_path: Path) -> None:
     storage = SweepStorage(tmp_path / "x")
-    with held(storage, NO_BYTES, is_new=True):
+    with created(storage, NO_BYTES):
         propose(storage)
     command = [sys.executable, "-c", HOLDER, str(storage.folder), str(REPOSITORY)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -268,22 +271,59 @@ def test_a_sweep_that_another_process_runs_is_refused_until_that_is_killed(tmp_p
         assert process.stdout.readline() == "held\n"
         with (
             pytest.raises(StorageError, match=f"{storage.folder}: another process runs this sweep; stop that one"),
-            held(storage, NO_BYTES, is_new=False),
+            held(storage),
         ):
             pass
         process.kill()
         process.wait()
-        with held(storage, NO_BYTES, is_new=False):
+        with held(storage):
             pass
 
 
 def test_a_sweep_held_by_another_process_is_not_swept_away_by_the_one_refused(tmp_path: Path) -> None:
     storage = SweepStorage(tmp_path / "x")
-    with held(storage, NO_BYTES, is_new=True):
+    with created(storage, NO_BYTES):
         (storage.folder / MANIFEST_FILE).write_text("{}")
-        with pytest.raises(StorageError, match="another process"), held(storage, NO_BYTES, is_new=True):
+        with pytest.raises(StorageError, match="another process"), held(storage):
+            pass
+        with pytest.raises(StorageError, match="a sweep of that name is in"), created(storage, NO_BYTES):
             pass
         assert (storage.folder / MANIFEST_FILE).exists()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_is_told_apart_from_another_driver(
+    tmp_path: Path, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without_locks(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    storage = SweepStorage(tmp_path / "x")
+    with created(storage, NO_BYTES):
+        propose(storage)
+    monkeypatch.setattr(place_module.fcntl, "flock", without_locks)
+    told = (
+        rf"{storage.folder}: its file system cannot lock files \({os.strerror(number)}\), .* bucket or another folder$"
+    )
+    with pytest.raises(StorageError, match=told), held(storage):
+        pass
+
+
+def test_a_sweep_with_models_and_an_empty_ledger_is_kept(tmp_path: Path) -> None:
+    storage = SweepStorage(tmp_path / "x")
+    storage.place.put(MANIFEST_FILE, b"{}")
+    storage.place.put(LEDGER_FILE, b"")
+    storage.trial_files("0000").write("model.safetensors", b"weights")
+    with pytest.raises(ZeroDivisionError, match="division"), held(storage):
+        print(1 / 0)
+    assert storage.trial_files("0000").read("model.safetensors") == b"weights"
+
+
+def test_what_another_driver_adds_until_the_lock_is_there_is_read(tmp_path: Path) -> None:
+    """sweep.py once read the ledger, then waited for the lock: two trials were proposed twice."""
+    source = (REPOSITORY / "sweep.py").read_text()
+    resume = source[source.index("def resume(") : source.index("def sweep(")]
+    assert 0 < resume.index("storage.held(") < resume.index("read_trials(")
 
 
 # ---------------------------------------------------------------- what is a sweep
@@ -307,59 +347,8 @@ def test_where_there_is_no_sweep_at_all_the_message_says_so(tmp_path: Path) -> N
         open_existing(SweepStorage(tmp_path / "nowhere" / "x"))
 
 
-# ---------------------------------------------------------------- files of a trial, here and in a bucket
+# ---------------------------------------------------------------- files of a trial
 
 
-@pytest.fixture
-def bucket(tmp_path: Path) -> str:
-    """A URI that pyarrow takes as it takes s3://."""
-    return f"file://{tmp_path}/bucket"
-
-
-def test_workers_write_to_the_folder_or_to_the_bucket(tmp_path: Path, bucket: str) -> None:
+def test_workers_write_to_the_folder(tmp_path: Path) -> None:
     assert SweepStorage(tmp_path / "x").trial_files("0007") == LocalFiles(tmp_path / "x" / "trials" / "0007")
-    files = SweepStorage(tmp_path / "x", f"{bucket}/x").trial_files("0007")
-    assert files == BucketFiles(f"{bucket}/x/trials/0007")
-
-
-def test_a_buckets_files_are_read_as_they_were_written(tmp_path: Path, bucket: str) -> None:
-    files = BucketFiles(f"{bucket}/x/trials/0007")
-    assert files.read("model.safetensors") is None
-    for content in (b"", b"\0\xff" * 70_000, b"short"):
-        files.write("model.safetensors", content)
-        assert files.read("model.safetensors") == content
-    assert below(tmp_path / "bucket") == ["x", "x/trials", "x/trials/0007", "x/trials/0007/model.safetensors"]
-
-
-def test_the_drivers_files_go_to_the_bucket_and_come_back_on_another_machine(tmp_path: Path, bucket: str) -> None:
-    here = SweepStorage(tmp_path / "here" / "x", f"{bucket}/x")
-    with held(here, NO_BYTES, is_new=True):
-        propose(here)
-        (here.folder / MANIFEST_FILE).write_text('{"format": 1}')
-        here.push()
-        propose(here)
-        here.push()
-    here.trial_files("0000").write("model.safetensors", b"weights")
-    there = SweepStorage(tmp_path / "there" / "x", f"{bucket}/x")
-    open_existing(there)
-    assert (there.folder / LEDGER_FILE).read_bytes() == (here.folder / LEDGER_FILE).read_bytes()
-    assert (there.folder / "trials" / "0000" / "model.safetensors").read_bytes() == b"weights"
-
-
-def test_a_sweep_in_the_bucket_is_not_started_anew_from_another_machine(tmp_path: Path, bucket: str) -> None:
-    here = SweepStorage(tmp_path / "here" / "x", f"{bucket}/x")
-    refuse_existing(here)
-    with held(here, NO_BYTES, is_new=True):
-        propose(here)
-        (here.folder / MANIFEST_FILE).write_text("{}")
-        here.push()
-    there = SweepStorage(tmp_path / "there" / "x", f"{bucket}/x")
-    with pytest.raises(StorageError, match="--name x: a sweep of that name is in"):
-        refuse_existing(there)
-
-
-def test_without_a_bucket_there_is_nothing_to_push_or_pull(tmp_path: Path) -> None:
-    storage = SweepStorage(tmp_path / "x")
-    storage.push()
-    storage.pull()
-    assert below(tmp_path) == []

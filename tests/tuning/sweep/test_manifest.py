@@ -16,6 +16,7 @@ from tuning.layout import MANIFEST_FILE
 from tuning.records import TrialRecord
 from tuning.space.load import SPACES, Overrides, load_space
 from tuning.store.ledger import Ledger
+from tuning.store.place import SweepStorage
 from tuning.sweep import manifest as manifest_module
 from tuning.sweep.manifest import read_plan, read_sweep, write_manifest
 from tuning.sweep.plan import Plan
@@ -33,7 +34,7 @@ def new_plan(space: str = "beta_study") -> Plan:
 def folder(tmp_path: Path) -> Path:
     """A sweep's folder with its manifest."""
     (tmp_path / "x").mkdir()
-    write_manifest(tmp_path / "x", new_plan(), CLUSTER)
+    write_manifest(SweepStorage(tmp_path / "x"), new_plan(), CLUSTER)
     return tmp_path / "x"
 
 
@@ -45,18 +46,18 @@ def content_of(folder: Path) -> dict[str, Any]:
 @pytest.mark.parametrize("name", [path.stem for path in SPACES.glob("*.yaml")])
 def test_a_plan_is_read_back_as_it_was_written(tmp_path: Path, name: str) -> None:
     (tmp_path / "x").mkdir()
-    write_manifest(tmp_path / "x", new_plan(name), CLUSTER)
-    assert read_plan(tmp_path / "x") == new_plan(name)
+    write_manifest(SweepStorage(tmp_path / "x"), new_plan(name), CLUSTER)
+    assert read_plan(SweepStorage(tmp_path / "x")) == new_plan(name)
 
 
 def test_a_moved_sweep_has_the_name_of_its_folder(folder: Path) -> None:
     moved = shutil.move(folder, folder.with_name("renamed"))
-    assert read_plan(Path(moved)).name == "renamed"
+    assert read_plan(SweepStorage(Path(moved))).name == "renamed"
 
 
 def test_the_manifest_says_what_is_needed_to_run_it_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(manifest_module.sys, "argv", ["sweep.py", "--space", "beta_study", "--set", "beta=1"])
-    write_manifest(folder, new_plan(), CLUSTER)
+    write_manifest(SweepStorage(folder), new_plan(), CLUSTER)
     content = content_of(folder)
     assert content["command"] == "sweep.py --space beta_study --set beta=1"
     assert content["seed"] == 7
@@ -87,35 +88,35 @@ def test_the_git_revision_is_the_codes_and_says_whether_it_was_changed(
     git("add", ".")
     git("commit", "-qm", "first")
     revision = git("rev-parse", "HEAD")
-    write_manifest(folder, new_plan(), CLUSTER)
+    write_manifest(SweepStorage(folder), new_plan(), CLUSTER)
     assert content_of(folder)["git"] == revision
     (tmp_path / "code").write_text("2")
-    write_manifest(folder, new_plan(), CLUSTER)
+    write_manifest(SweepStorage(folder), new_plan(), CLUSTER)
     assert content_of(folder)["git"] == f"{revision}+changes"
 
 
 def test_outside_a_checkout_or_without_git_the_revision_is_empty(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(manifest_module, "REPOSITORY", folder)
-    write_manifest(folder, new_plan(), CLUSTER)
+    write_manifest(SweepStorage(folder), new_plan(), CLUSTER)
     assert content_of(folder)["git"] == ""
     monkeypatch.setenv("PATH", "")
-    write_manifest(folder, new_plan(), CLUSTER)
+    write_manifest(SweepStorage(folder), new_plan(), CLUSTER)
     assert content_of(folder)["git"] == ""
 
 
 def test_writing_again_replaces_the_manifest_and_leaves_nothing_beside_it(folder: Path) -> None:
-    write_manifest(folder, new_plan("quick"), CLUSTER)
-    assert read_plan(folder) == new_plan("quick")
+    write_manifest(SweepStorage(folder), new_plan("quick"), CLUSTER)
+    assert read_plan(SweepStorage(folder)) == new_plan("quick")
     assert [path.name for path in folder.iterdir()] == [MANIFEST_FILE]
 
 
 def test_a_sweep_is_read_with_its_search_and_its_trials(folder: Path) -> None:
     plan = new_plan()
     record = TrialRecord("0000", {"beta": 1.0}, plan.space.config({"beta": 1.0}, 7))
-    ledger = Ledger(folder)
+    ledger = Ledger(SweepStorage(folder).place)
     ledger.proposed(record)
     ledger.close()
-    sweep = read_sweep(folder)
+    sweep = read_sweep(SweepStorage(folder))
     assert (sweep.name, sweep.folder, sweep.dataset, sweep.image_shape) == ("x", folder, "digits", (8, 8))
     assert sweep.trials == [record]
     assert list(sweep.search) == ["latent_size", "hidden_units", "learning_rate", "beta"]
@@ -127,12 +128,12 @@ def test_a_sweep_is_read_with_its_search_and_its_trials(folder: Path) -> None:
 def test_a_manifest_that_is_no_json_cannot_be_read(folder: Path, content: bytes) -> None:
     (folder / MANIFEST_FILE).write_bytes(content)
     with pytest.raises(StorageError, match=rf"^{folder / MANIFEST_FILE}: cannot be read \(.*\)$"):
-        read_plan(folder)
+        read_plan(SweepStorage(folder))
 
 
 def test_a_missing_manifest_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match=r"manifest.json: cannot be read \(.*No such file"):
-        read_sweep(tmp_path)
+        read_sweep(SweepStorage(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -154,7 +155,7 @@ def test_a_manifest_of_another_shape_is_refused(folder: Path, key: str, value: A
     (folder / MANIFEST_FILE).write_text(json.dumps({**content_of(folder), key: value}))
     for read in (read_plan, read_sweep):
         with pytest.raises(StorageError, match=r"manifest.json: not a manifest of this version \(.*\)$") as refused:
-            read(folder)
+            read(SweepStorage(folder))
         assert "\n" not in str(refused.value)
 
 
@@ -162,7 +163,7 @@ def test_a_manifest_of_another_shape_is_refused(folder: Path, key: str, value: A
 def test_json_that_is_no_manifest_is_refused(folder: Path, content: str) -> None:
     (folder / MANIFEST_FILE).write_text(content)
     with pytest.raises(StorageError, match="not a manifest of this version"):
-        read_plan(folder)
+        read_plan(SweepStorage(folder))
 
 
 # ---- a folder of images
@@ -181,7 +182,7 @@ def of_images(tmp_path: Path) -> Path:
     mine = write_images(tmp_path / "mine", range(20))
     space = load_space("quick", Overrides(dataset=str(mine)))
     (tmp_path / "x").mkdir()
-    write_manifest(tmp_path / "x", Plan("x", space, 7, str(mine), "note", Path("/data")), CLUSTER)
+    write_manifest(SweepStorage(tmp_path / "x"), Plan("x", space, 7, str(mine), "note", Path("/data")), CLUSTER)
     folder_spec.cache_clear()
     return tmp_path / "x"
 
@@ -190,7 +191,7 @@ def refusal(folder: Path) -> str:
     folder_spec.cache_clear()
     for read in (read_plan, read_sweep):
         with pytest.raises(StorageError, match=f"^{folder / MANIFEST_FILE}: ") as refused:
-            read(folder)
+            read(SweepStorage(folder))
         assert "\n" not in str(refused.value)
     return str(refused.value).partition(": ")[2]
 
@@ -199,7 +200,7 @@ def test_a_folder_of_images_is_found_again_from_another_working_directory(
     of_images: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir("/")
-    plan = read_plan(of_images)
+    plan = read_plan(SweepStorage(of_images))
     assert plan.dataset == plan.space.dataset == str(of_images.parent / "mine")
     assert content_of(of_images)["dataset"]["images"] == {"train": 16, "validation": 2, "test": 2}
     assert content_of(of_images)["dataset"]["image_shape"] == [4, 4]
@@ -242,7 +243,7 @@ def test_any_damage_is_told_in_words(folder: Path, data: st.DataObject) -> None:
         damaged[position : position + data.draw(st.integers(0, 12))] = new
     try:
         path.write_bytes(damaged)
-        assert read_plan(folder).n_pixels > 0
+        assert read_plan(SweepStorage(folder)).n_pixels > 0
     except StorageError as error:
         assert MANIFEST_FILE in str(error)  # noqa: PT017
     finally:

@@ -1,8 +1,13 @@
-"""What Tune asks of a sweep. The sweeps themselves are run in tests/sweep."""
+"""What Tune asks of a sweep, and what it makes of an error. The sweeps themselves are run in tests/sweep."""
 
+import traceback
 from pathlib import Path
 
-from tuning.sweep.run import Proposals
+import pytest
+from ray.tune.error import TuneError
+
+from tuning.errors import StorageError
+from tuning.sweep.run import Proposals, unwrapped
 
 
 def test_tune_is_given_each_proposal_and_its_results_go_elsewhere(tmp_path: Path) -> None:
@@ -14,3 +19,23 @@ def test_tune_is_given_each_proposal_and_its_results_go_elsewhere(tmp_path: Path
     assert (proposals.metric, proposals.mode) == ("score", "max")
     proposals.save(str(tmp_path / "state"))
     assert not (tmp_path / "state").exists()
+
+
+def as_tune_does(raised: Exception) -> None:
+    """tune_controller.py: what a callback raises becomes the text of a TuneError."""
+    try:
+        raise raised
+    except Exception:
+        raise TuneError(traceback.format_exc())  # noqa: B904 - Tune has no `from` either
+
+
+@pytest.mark.parametrize("raised", [StorageError("another driver"), OSError(28, "No space left on device")])
+def test_what_a_callback_raises_for_the_user_reaches_the_user(raised: Exception) -> None:
+    with pytest.raises(type(raised)) as found, unwrapped():
+        as_tune_does(raised)
+    assert found.value is raised
+
+
+def test_a_bug_in_a_callback_keeps_its_traceback() -> None:
+    with pytest.raises(TuneError, match="ZeroDivisionError"), unwrapped():
+        as_tune_does(ZeroDivisionError("a bug"))

@@ -27,6 +27,7 @@ class FakeTraining:
     def __post_init__(self) -> None:
         self.history = [of_elbo(epoch) for epoch in range(1, self.at + 1)]
         self.checkpoint_epoch = self.at
+        self.note = ""
 
     @property
     def n_epochs(self) -> int:

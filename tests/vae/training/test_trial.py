@@ -22,6 +22,7 @@ from vae.model.elbo import mean_distortion_and_rate
 from vae.model.metrics import EpochMetrics
 from vae.randomness.streams import evaluation_noise
 from vae.storage.checkpoint import CHECKPOINT_FILE, MODEL_FILE, load_model, unpack_checkpoint, unpack_model
+from vae.storage.snapshots import SNAPSHOTS_FILE
 from vae.training import trial as training_module
 from vae.training.pack import Pack
 from vae.training.trial import Training
@@ -334,6 +335,29 @@ def test_a_checkpoint_of_other_images_is_refused(pack: Pack, dataset: str, shape
     finish(start(pack, files))
     with pytest.raises(CheckpointError, match=r"checkpoint\.safetensors: of digits \(8, 8\), this trial's is"):
         Training(pack, CONFIG, dataset, shape, files)
+
+
+@pytest.mark.parametrize("name", [CHECKPOINT_FILE, MODEL_FILE, SNAPSHOTS_FILE])
+@pytest.mark.parametrize("left", [0, 7, 1000])
+def test_a_trial_with_a_file_that_a_power_cut_left_cut_off_is_trained_again(pack: Pack, name: str, left: int) -> None:
+    files = InMemory()
+    whole = finish(start(pack, files))
+    content = files.read(name)
+    assert content is not None
+    files.write(name, content[:left])
+    again = start(pack, files)
+    assert again.n_epochs == 0
+    assert again.note.startswith("trained again from the start: ")
+    assert name in again.note
+    assert "\n" not in again.note
+    assert finish(again) == whole
+    assert start(pack, files).n_epochs == CONFIG.epochs
+
+
+def test_a_trial_whose_files_are_whole_has_no_note(pack: Pack) -> None:
+    files = InMemory()
+    finish(start(pack, files))
+    assert start(pack, files).note == ""
 
 
 def test_a_finished_trial_has_nothing_left_to_do(pack: Pack) -> None:
