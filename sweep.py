@@ -17,15 +17,15 @@ from tuning import options
 from tuning.cluster.checks import check_memory, check_storage
 from tuning.cluster.connect import connected
 from tuning.layout import as_typed
-from tuning.records import TrialRecord, grouped
+from tuning.records import TrialRecord
 from tuning.space.load import list_spaces, load_space
 from tuning.store import place as storage
-from tuning.store.ledger import read_trials
 from tuning.store.place import SweepStorage
 from tuning.sweep import run
 from tuning.sweep.cost import estimate
 from tuning.sweep.manifest import read_plan, read_sweep, write_manifest
-from tuning.sweep.plan import Plan, extended, new_plan
+from tuning.sweep.plan import Plan, new_plan
+from tuning.sweep.resume import has_report, how_to_go_on, resumed
 from tuning.view.leaderboard import best_table
 from tuning.view.progress import Progress
 from vae.errors import UserError
@@ -64,7 +64,9 @@ def start(chosen: argparse.Namespace) -> int:
     plan = new_plan(space, chosen.space, chosen.name, chosen.seed or 0, chosen.data_dir)
     place = storage.locate(chosen.storage, plan.name)
     if chosen.dry_run:
-        return show_estimate(plan)
+        head = f"Would run {plan.name}: {space.description}"
+        say("\n  ".join([head, f"dataset {plan.dataset_note}", *estimate(plan)]))
+        return 0
     storage.refuse_existing(place)
     say(f"Sweep {plan.name}: {space.description}")
     return sweep(chosen, plan, place)
@@ -74,11 +76,13 @@ def resume(chosen: argparse.Namespace) -> int:
     """Go on with a sweep: with every trial that has not finished, then with those that it still lacks."""
     place = storage.locate(chosen.storage, chosen.resume, "--resume")
     storage.open_existing(place)
-    past = read_trials(place.folder)
-    plan = extended(read_plan(place.folder), chosen.trials, len(grouped(past)), chosen.data_dir)
-    n_finished = sum(record.has_ended for record in past)
-    say(f"Resuming {plan.name}: {n_finished} of {plan.space.n_runs} trials are finished")
-    return sweep(chosen, plan, place, past)
+    found = resumed(place.folder, chosen.trials, chosen.data_dir, chosen.retry_failed)
+    say("\n".join(found.notes))
+    if not found.plan.is_whole(found.past):
+        return sweep(chosen, found.plan, place, found.past)
+    with storage.held(place, expected_bytes=0, is_new=False):
+        run.settle(found.plan, place, found.past)
+    return finish(chosen, found.plan, place, found.past)
 
 
 def sweep(chosen: argparse.Namespace, plan: Plan, place: SweepStorage, past: Sequence[TrialRecord] = ()) -> int:
@@ -105,10 +109,12 @@ def finish(chosen: argparse.Namespace, plan: Plan, place: SweepStorage, records:
     """Show the best trials, build the report, and say how to look at it or how to go on."""
     is_whole = plan.is_whole(records)
     CONSOLE.print(best_table(records, list(plan.space.dimensions), n_rows=max(1, chosen.top_k)))
-    if is_whole or chosen.time_budget:
+    if (is_whole or chosen.time_budget) and has_report(place.folder):
+        say(f"The report is there already; rebuild it with: python sweep.py --report {place.name}")
+    elif is_whole or chosen.time_budget:
         write_report(place, plan.data_dir, chosen.top_k)
-    if not is_whole:
-        say(f"Stopped before the end; nothing is lost. Go on with: {place.resume_command}")
+    for line in how_to_go_on(plan, records, place.resume_command):
+        say(line)
     if all(record.state == "failed" for record in records):
         print(f"Every trial failed; why is in {as_typed(place.folder)}/trials/*/error.txt", file=sys.stderr)
         return 1
@@ -132,13 +138,6 @@ def write_report(place: SweepStorage, data_dir: Path, top_k: int) -> None:
         place.push()
     say(f"Report: {as_typed(folder)}")
     say(f"Look at it with: tensorboard --logdir {as_typed(place.folder)} --samples_per_plugin images=100")
-
-
-def show_estimate(plan: Plan) -> int:
-    say(f"Would run {plan.name}: {plan.space.description}")
-    for line in [f"dataset {plan.dataset_note}", *estimate(plan)]:
-        say(f"  {line}")
-    return 0
 
 
 def say(line: str) -> None:

@@ -38,7 +38,8 @@ class TrialRecord:
     """One trial, as far as it has come.
 
     params: the searched hyperparameters that it has; config: all of them. metric: what its sweep is ranked by,
-    SearchSpace.metric. The history only grows, or is replaced by another list.
+    SearchSpace.metric. The history only grows, or is replaced by another list. error: why the trial failed; of a
+    trial that is to run again, why it failed before.
     """
 
     trial_id: str
@@ -101,6 +102,11 @@ class TrialRecord:
     @property
     def has_ended(self) -> bool:
         return self.state != "running"
+
+    @property
+    def can_be_retried(self) -> bool:
+        """Whether it failed for a reason outside its numbers. One that diverged would diverge again."""
+        return self.state == "failed" and not (self.history and not self.history[-1].is_finite)
 
 
 @dataclass(frozen=True)

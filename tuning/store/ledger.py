@@ -44,6 +44,10 @@ class Ledger:
         _drop_torn_line(self._folder / record.folder / METRICS_FILE)
         self._write("started", record, epochs=len(record.history))
 
+    def retried(self, record: TrialRecord) -> None:
+        """A trial that failed runs again."""
+        self._write("retried", record)
+
     def epoch(self, record: TrialRecord, metrics: EpochMetrics) -> None:
         with (self._folder / record.folder / METRICS_FILE).open("a", encoding="utf-8") as file:
             file.write(json.dumps(metrics.as_dict()) + "\n")
@@ -102,6 +106,8 @@ def _replay(records: dict[str, TrialRecord], event: dict[str, Any]) -> None:
             raise ValueError(f"state {event['state']}")
         records[trial_id].state = event["state"]
         records[trial_id].error = event["error"]
+    elif event["event"] == "retried":
+        records[trial_id].state, records[trial_id].error = "running", ""
 
 
 def _read_history(path: Path) -> list[EpochMetrics]:

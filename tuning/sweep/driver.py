@@ -36,6 +36,9 @@ class Sweep(Callback):  # type: ignore[misc]
         self._storage = storage
         self._observers = observers
         self._ledger = Ledger(storage.folder)
+        for record in past:
+            if record.error and not record.has_ended:
+                self._retry(record)
         self._study = Study(storage.folder, plan.space, plan.seed, past)
         self.queue = TrialQueue(plan.space, plan.seed, self._study.propose, past)
         self._checkpoint_epochs: dict[str, int] = {}
@@ -120,6 +123,12 @@ class Sweep(Callback):  # type: ignore[misc]
         write_leaderboard(self._storage.folder, list(self.records.values()))
         self._ledger.close()
         self._storage.push()
+
+    def _retry(self, record: TrialRecord) -> None:
+        """Forget why the trial failed before."""
+        self._ledger.retried(record)
+        record.error = ""
+        (self._storage.folder / record.folder / ERROR_FILE).unlink(missing_ok=True)
 
     def _record(self, trial: Any) -> TrialRecord:
         return self.records[trial.config["trial_id"]]

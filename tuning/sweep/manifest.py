@@ -22,16 +22,19 @@ from vae.errors import DataError
 from vae.files import LocalFiles
 
 PACKAGES = ("ray", "torch", "torchvision", "optuna", "tensorboard", "matplotlib", "scikit-learn", "numpy", "pydantic")
-FORMAT = 1
+FORMAT = 2
+OF_A_RUN = ("command", "versions", "git", "hardware")  # in format 1 they stood beside the space, of the last run only
 
 
-def write_manifest(folder: Path, plan: Plan, cluster: Cluster) -> None:
-    """Write the file whole; a resumed sweep writes it again, as it may have more trials now."""
+def write_manifest(folder: Path, plan: Plan, cluster: Cluster | None = None) -> None:
+    """Write the file whole: the plan, which may have more trials now, and the runs that there were with this one.
+
+    cluster: where this run trains; None where it trains nothing and is no run.
+    """
+    runs = read_runs(folder) if (folder / MANIFEST_FILE).exists() else []
     content = {
         "format": FORMAT,
         "name": plan.name,
-        "written": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": " ".join(sys.argv),
         "space": plan.space.model_dump(exclude_none=True),
         "seed": plan.seed,
         "dataset": {
@@ -40,11 +43,43 @@ def write_manifest(folder: Path, plan: Plan, cluster: Cluster) -> None:
             "data_dir": str(plan.data_dir),
             **_images(plan),
         },
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
-        "git": _git_revision(),
-        "hardware": {"machine": platform.platform(), "cpu": cpu_name(), **asdict(cluster)},
+        "runs": runs if cluster is None else [*runs, _this_run(cluster)],
     }
     LocalFiles(folder).write(MANIFEST_FILE, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def _this_run(cluster: Cluster) -> dict[str, Any]:
+    return {
+        "when": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": " ".join(sys.argv),
+        **_code(),
+        "hardware": {"machine": platform.platform(), "cpu": cpu_name(), **asdict(cluster)},
+    }
+
+
+def _code() -> dict[str, Any]:
+    """What else than the plan may change a number."""
+    versions = {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
+    return {"versions": versions, "git": _git_revision()}
+
+
+def read_runs(folder: Path) -> list[dict[str, Any]]:
+    """Every run of the sweep, the first one first: when, command, versions, git, hardware. Raises StorageError."""
+    content = _read(folder)
+    runs = content.get("runs")
+    if runs is None:
+        return [{"when": content.get("written"), **{name: content[name] for name in OF_A_RUN if name in content}}]
+    if not (isinstance(runs, list) and all(isinstance(run, dict) for run in runs)):
+        raise StorageError(f"{folder / MANIFEST_FILE}: not a manifest of this version (runs is not a list of runs)")
+    return runs
+
+
+def other_code(folder: Path) -> str:
+    """How the code here differs from that of the sweep's last run, 'torch 2.14.0, now 2.15.0'; '' where it does not."""
+    before, now = (read_runs(folder) or [{}])[-1], _code()
+    had = {"revision": before.get("git"), **(before.get("versions") or {})}
+    has = {"revision": now["git"], **now["versions"]}
+    return ", ".join(f"{name} {had[name]}, now {has[name]}" for name in has if had.get(name, has[name]) != has[name])
 
 
 def read_plan(folder: Path) -> Plan:
@@ -127,6 +162,8 @@ def _read(folder: Path) -> dict[str, Any]:
         content: dict[str, Any] = json.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise StorageError(f"{path}: cannot be read ({' '.join(str(error).split())[:120]})") from None
+    if not isinstance(content, dict):
+        raise StorageError(f"{path}: not a manifest of this version (it holds no keys)")
     return content
 
 

@@ -20,6 +20,7 @@ from tuning.records import Observer, TrialRecord
 from tuning.search.early_stopping import RESULT, make_scheduler
 from tuning.store.place import SweepStorage
 from tuning.sweep.driver import Sweep
+from tuning.sweep.manifest import write_manifest
 from tuning.sweep.plan import Plan
 from tuning.sweep.queue import RETRIES
 from tuning.workers.start_trainers import start_broker
@@ -53,6 +54,13 @@ def run(
     finally:
         sweep.close()
     return list(sweep.records.values())
+
+
+def settle(plan: Plan, storage: SweepStorage, past: Sequence[TrialRecord]) -> None:
+    """Write what follows from the ledger of a sweep that is whole: a driver that was killed at its last trial did
+    not come to the study and the leaderboard; and the plan may have changed."""
+    write_manifest(storage.folder, plan)
+    Sweep(plan, storage, past, ()).close()
 
 
 def _context(plan: Plan, storage: SweepStorage, cluster: Cluster, images: dict[str, np.ndarray]) -> SweepContext:
