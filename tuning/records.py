@@ -39,7 +39,7 @@ class TrialRecord:
 
     params: the searched hyperparameters that it has; config: all of them. metric: what its sweep is ranked by,
     SearchSpace.metric. The history only grows, or is replaced by another list. error: why the trial failed; of a
-    trial that is to run again, why it failed before.
+    trial that is to run again, why it failed before. stops_at: the epoch after which the scheduler has stopped it.
     """
 
     trial_id: str
@@ -49,6 +49,7 @@ class TrialRecord:
     history: list[EpochMetrics] = field(default_factory=list)
     error: str = ""
     metric: str = "val_elbo"
+    stops_at: int | None = None
     _running: tuple[list[EpochMetrics], int, EpochMetrics | None] = field(
         default=([], 0, None), init=False, repr=False, compare=False
     )

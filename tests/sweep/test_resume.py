@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 from optuna.trial import TrialState
 
+from tests.material.paths import REPOSITORY
 from tests.material.sweeps import (
     MIXED_SPACE,
     Ended,
@@ -385,3 +387,32 @@ def test_ctrl_c_while_the_report_is_drawn_stops_at_once_and_resuming_draws_it(
     succeed("--report", "it", cwd=tmp_path)
     assert (folder / "report" / "rank_1" / "samples.png").is_file()
     assert not [path for path in folder.iterdir() if path.name.startswith(".")]
+
+
+KILLED_AS_IT_STOPS_A_TRIAL = """
+import os, signal, sys
+sys.path.insert(0, sys.argv.pop(1))
+import sweep
+from tuning.sweep.driver import Sweep
+
+def die(self, iteration, trials, trial, **info):
+    if len(self.records[trial.config["trial_id"]].history) < 32:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+Sweep.on_trial_complete = die
+sys.exit(sweep.main(sys.argv[1:]))
+"""
+
+
+def test_a_driver_killed_as_a_trial_is_stopped_stops_it_at_the_same_epoch_when_resumed(tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / "it"
+    (tmp_path / "mixed.yaml").write_text(MIXED_SPACE)
+    new = ("--space", "mixed.yaml", "--name", "it", "--epochs", "32", *RUN)
+    command = [sys.executable, "-c", KILLED_AS_IT_STOPS_A_TRIAL, str(REPOSITORY), *new]
+    with Process(command, tmp_path) as process:
+        assert process.wait().code == -signal.SIGKILL
+        decided = {line["trial"]: line["epoch"] for line in ledger(folder) if line["event"] == "stopping"}
+        assert decided
+        succeed(*RESUME, cwd=tmp_path)
+    for trial, epoch in decided.items():
+        assert [line["epoch"] for line in metrics(folder, trial)] == list(range(1, epoch + 1))

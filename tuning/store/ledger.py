@@ -52,6 +52,10 @@ class Ledger:
         with (self._folder / record.folder / METRICS_FILE).open("a", encoding="utf-8") as file:
             file.write(json.dumps(metrics.as_dict()) + "\n")
 
+    def stopping(self, record: TrialRecord, epoch: int) -> None:
+        """The scheduler stops the trial after this epoch, which is not in its metrics yet."""
+        self._write("stopping", record, epoch=epoch)
+
     def checkpointed(self, record: TrialRecord, epoch: int) -> None:
         """The trial goes on from this epoch after a crash; its metrics up to there are on disk first."""
         self._sync(self._folder / record.folder / METRICS_FILE)
@@ -106,6 +110,8 @@ def _replay(records: dict[str, TrialRecord], event: dict[str, Any]) -> None:
             raise ValueError(f"state {event['state']}")
         records[trial_id].state = event["state"]
         records[trial_id].error = event["error"]
+    elif event["event"] == "stopping":
+        records[trial_id].stops_at = int(event["epoch"])
     elif event["event"] == "retried":
         records[trial_id].state, records[trial_id].error = "running", ""
 

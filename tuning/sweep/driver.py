@@ -54,6 +54,8 @@ class Sweep(Callback):  # type: ignore[misc]
             self._ledger.proposed(record)
             self.records[record.trial_id] = record
         n_known = len(record.history)
+        if record.stops_at is not None:
+            n_known = min(n_known, record.stops_at - 1)  # the worker tells its last epoch again, for Tune to stop it
         return {"trial_id": record.trial_id, "config": record.config.model_dump(), "n_known": n_known}
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
@@ -71,6 +73,11 @@ class Sweep(Callback):  # type: ignore[misc]
         metrics = EpochMetrics(**{name: result[name] for name in EpochMetrics.__dataclass_fields__ if name in result})
         # A trial that goes on from a checkpoint trains epochs again that the driver knows, to the same numbers.
         if metrics.epoch == len(record.history) + 1:
+            # The decision comes before the epoch: a driver that is killed between the two decides upon the epoch
+            # again when the sweep is resumed, or it would hold for decided what nobody remembers.
+            if result["done"] and metrics.is_finite and metrics.epoch < record.config.epochs:
+                record.stops_at = metrics.epoch
+                self._ledger.stopping(record, metrics.epoch)
             record.history.append(metrics)
             self._ledger.epoch(record, metrics)
             self._study.report(int(record.configuration), metrics)

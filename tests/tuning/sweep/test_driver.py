@@ -1,0 +1,122 @@
+"""The driver's state, called as Tune calls it: what is written down before what, and what a killed driver forgot."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.material.ledgers import metrics
+from tests.material.plans import plan
+from tests.material.sweeps import ledger
+from tuning.search.early_stopping import make_scheduler
+from tuning.store.ledger import Ledger, read_trials
+from tuning.store.place import SweepStorage
+from tuning.sweep.driver import Sweep
+from tuning.sweep.plan import Plan
+from vae.model.metrics import EpochMetrics
+
+ASHA = {"type": "asha", "grace_epochs": 3, "reduction_factor": 3}
+STOPPED_AT = 3
+
+
+class KilledError(BaseException):
+    """kill -9 of the driver: nothing after it is done."""
+
+
+class Trial:
+    """Of Tune's."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        self.trial_id = f"tune-{config['trial_id']}"
+        self.config = config
+        self.last_result: dict[str, Any] = {}
+        self.status = "PENDING"
+        self.error_file = ""
+
+
+class Driver:
+    """A driver from its start to the moment when it is killed."""
+
+    def __init__(self, folder: Path, of: Plan) -> None:
+        past = read_trials(folder)
+        self.sweep = Sweep(of, SweepStorage(folder), past, ())
+        self.scheduler = make_scheduler(of.space, of.seed, past)
+
+    def begin(self) -> Trial:
+        """Tune asks for a trial, and a worker takes it on."""
+        trial = Trial(self.sweep.propose())
+        self.scheduler.on_trial_add(None, trial)
+        self.sweep.on_trial_start(0, [], trial)
+        return trial
+
+    def result(self, trial: Trial, of_epoch: EpochMetrics) -> str:
+        """Tune has a result of the trial: it asks the scheduler, then calls back. Returns the decision."""
+        result = {**of_epoch.as_dict(), "score": of_epoch.val_elbo, "preview": None, "checkpoint_epoch": 0}
+        decision = self.scheduler.on_trial_result(None, trial, result)
+        result["done"] = decision == "STOP"
+        self.sweep.on_trial_result(0, [], trial, result)
+        trial.last_result = result
+        return decision
+
+    def train(self, trial: Trial, value: float, n_epochs: int) -> str:
+        """The last decision."""
+        for epoch in range(trial.config["n_known"] + 1, n_epochs + 1):
+            decision = self.result(trial, metrics(epoch, value))
+        return decision
+
+
+@pytest.fixture
+def begun(tmp_path: Path) -> tuple[Driver, Trial]:
+    """A sweep whose third trial is the worst of three, and one epoch before the rung."""
+    driver = Driver(tmp_path, plan(scheduler=ASHA, epochs=9))
+    for value in (-90.0, -80.0):
+        driver.train(driver.begin(), value, STOPPED_AT)
+    third = driver.begin()
+    driver.train(third, -200.0, STOPPED_AT - 1)
+    return driver, third
+
+
+def stops_when_resumed(folder: Path) -> None:
+    """The resumed driver hands the trial out so that its last epoch is told again, and it stops there."""
+    driver = Driver(folder, plan(scheduler=ASHA, epochs=9))
+    for _ in range(2):
+        driver.begin()
+    third = driver.begin()
+    assert (third.config["trial_id"], third.config["n_known"]) == ("0002", STOPPED_AT - 1)
+    assert driver.result(third, metrics(STOPPED_AT, -200.0)) == "STOP"
+    driver.sweep.on_trial_complete(0, [], third)
+    record = driver.sweep.records["0002"]
+    assert (record.state, [line.epoch for line in record.history]) == ("pruned", [1, 2, 3])
+    driver.sweep.close()
+
+
+def test_a_driver_killed_before_a_stopped_trial_is_finished_stops_it_when_resumed(
+    tmp_path: Path, begun: tuple[Driver, Trial]
+) -> None:
+    driver, third = begun
+    assert driver.result(third, metrics(STOPPED_AT, -200.0)) == "STOP"
+    stops_when_resumed(tmp_path)
+
+
+def test_a_driver_killed_between_the_decision_and_the_epoch_it_is_about_stops_the_trial_when_resumed(
+    tmp_path: Path, begun: tuple[Driver, Trial], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: Any) -> None:
+        raise KilledError("kill -9")
+
+    driver, third = begun
+    with monkeypatch.context() as patched:
+        patched.setattr(Ledger, "epoch", killed)
+        with pytest.raises(KilledError, match=r"^kill -9$"):
+            driver.result(third, metrics(STOPPED_AT, -200.0))
+    assert len(read_trials(tmp_path)[2].history) == STOPPED_AT - 1
+    stops_when_resumed(tmp_path)
+
+
+def test_the_ledger_has_the_decision_of_a_trial_that_is_stopped_and_of_no_other(
+    tmp_path: Path, begun: tuple[Driver, Trial]
+) -> None:
+    driver, third = begun
+    driver.result(third, metrics(STOPPED_AT, -200.0))
+    decided = [(line["trial"], line["epoch"]) for line in ledger(tmp_path) if line["event"] == "stopping"]
+    assert decided == [("0002", STOPPED_AT)]
