@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,10 +16,13 @@ from tuning.search.study import Study
 from tuning.store.ledger import Ledger
 from tuning.store.place import SweepStorage
 from tuning.sweep.plan import Plan
-from tuning.sweep.queue import TrialQueue
+from tuning.sweep.queue import DEATHS, TrialQueue
 from tuning.view.leaderboard import LEADERBOARD_SECONDS, write_leaderboard
+from tuning.workers.tune_worker import TRAINER_RESTARTED
 from vae.model.metrics import EpochMetrics
 
+# What Ray and the worker say of a process that died, in contrast to an exception that was raised in one.
+DEATH = re.compile(rf"The actor died unexpectedly|The actor \S+ is unavailable|{TRAINER_RESTARTED}")
 PUSH_SECONDS = 60.0  # between two copies of the driver's files to a bucket
 
 
@@ -79,6 +83,7 @@ class Sweep(Callback):  # type: ignore[misc]
                 record.stops_at = metrics.epoch
                 self._ledger.stopping(record, metrics.epoch)
             record.history.append(metrics)
+            trial.run_metadata.num_failures = 0  # Tune counts them over a trial's life; with progress they start anew
             self._ledger.epoch(record, metrics)
             self._study.report(int(record.configuration), metrics)
             for observer in self._observers:
@@ -102,7 +107,7 @@ class Sweep(Callback):  # type: ignore[misc]
         self._finish(record)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Tune has given the trial up. If a worker had taken it on, that was after RETRIES more tries.
+        """Tune has given the trial up: it failed DEATHS times without a new epoch between.
 
         A failed trial keeps its traceback in its folder.
         """
@@ -111,11 +116,14 @@ class Sweep(Callback):  # type: ignore[misc]
         if os.strerror(errno.ENOSPC) in text:
             # Every trial would fail of a full disk: end the sweep instead, and this trial goes on when it is resumed.
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        if self.queue.lose(record):
+        *_, last = text.split("Failure # ")
+        if self.queue.lose(record) or (DEATH.search(last) and self.queue.set_aside(record)):
             return
+        alone = f"its worker or trainer died {DEATHS} times while it ran alone: " if DEATH.search(last) else ""
         (self._storage.folder / record.folder / ERROR_FILE).write_text(text)
         record.state = "failed"
-        record.error = next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "unknown")[:300]
+        cause = next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "unknown")
+        record.error = f"{alone}{cause}"[:300]
         self._finish(record)
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:

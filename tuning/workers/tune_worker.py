@@ -8,6 +8,8 @@ from ray.tune import Trainable
 from tuning.workers.start_trainers import trainer_of
 from tuning.workers.sweep_context import SweepContext
 
+TRAINER_RESTARTED = "the trainer died and was started again without this trial"
+
 
 class Device(Protocol):
     """Where a worker's trials train, one at a time."""
@@ -73,7 +75,10 @@ class SharedTrainer:
         self._trial_id = trial_id
 
     def result(self) -> dict[str, Any]:
-        answer: dict[str, Any] = ray.get(self._trainer.result.remote(self._trial_id))
+        try:
+            answer: dict[str, Any] = ray.get(self._trainer.result.remote(self._trial_id))
+        except KeyError:
+            raise RuntimeError(TRAINER_RESTARTED) from None
         return answer
 
     def leave(self, keep: bool) -> None:

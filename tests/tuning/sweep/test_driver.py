@@ -1,6 +1,7 @@
 """The driver's state, called as Tune calls it: what is written down before what, and what a killed driver forgot."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -32,6 +33,7 @@ class Trial:
         self.last_result: dict[str, Any] = {}
         self.status = "PENDING"
         self.error_file = ""
+        self.run_metadata = SimpleNamespace(num_failures=0)
 
 
 class Driver:
@@ -120,3 +122,50 @@ def test_the_ledger_has_the_decision_of_a_trial_that_is_stopped_and_of_no_other(
     driver.result(third, metrics(STOPPED_AT, -200.0))
     decided = [(line["trial"], line["epoch"]) for line in ledger(tmp_path) if line["event"] == "stopping"]
     assert decided == [("0002", STOPPED_AT)]
+
+
+# ---- failures
+
+DIED = """Failure # 2 (occurred at 2026-11-21)
+ray.exceptions.ActorDiedError: The actor died unexpectedly before finishing this task.
+Worker exit detail: SIGKILL
+"""
+RAISED = "Failure # 1 (occurred at 2026-11-21)\nValueError: of the trial's own\n"
+
+
+def give_up(driver: Driver, trial: Trial, text: str, folder: Path) -> None:
+    """Tune has tried again, and no more."""
+    trial.error_file = str(folder / "tunes-error.txt")
+    Path(trial.error_file).write_text(text)
+    driver.sweep.on_trial_error(0, [], trial)
+
+
+def test_progress_starts_the_count_of_failures_anew(tmp_path: Path) -> None:
+    driver = Driver(tmp_path, plan(scheduler={"type": "none"}))
+    trial = driver.begin()
+    trial.run_metadata.num_failures = 1
+    driver.result(trial, metrics(1))
+    assert trial.run_metadata.num_failures == 0
+    trial.run_metadata.num_failures = 1
+    driver.result(trial, metrics(1))  # an epoch that is trained again is no progress
+    assert trial.run_metadata.num_failures == 1
+
+
+def test_a_trial_whose_trainer_dies_is_tried_alone_and_is_failed_with_the_cause_if_it_dies_there_too(
+    tmp_path: Path,
+) -> None:
+    driver = Driver(tmp_path, plan(scheduler={"type": "none"}, trials=1))
+    give_up(driver, driver.begin(), DIED, tmp_path)
+    record = driver.sweep.records["0000"]
+    assert (record.state, driver.sweep.queue.take_back()) == ("running", True)
+    give_up(driver, driver.begin(), DIED, tmp_path)
+    assert record.state == "failed"
+    assert record.error == "its worker or trainer died 2 times while it ran alone: Worker exit detail: SIGKILL"
+    assert not driver.sweep.queue.take_back()
+
+
+def test_a_trial_that_fails_of_itself_is_failed_at_once(tmp_path: Path) -> None:
+    driver = Driver(tmp_path, plan(scheduler={"type": "none"}, trials=1))
+    give_up(driver, driver.begin(), DIED + RAISED, tmp_path)
+    record = driver.sweep.records["0000"]
+    assert (record.state, record.error) == ("failed", "ValueError: of the trial's own")
