@@ -11,5 +11,9 @@ class ClusterError(UserError):
     """The machines cannot do what was asked of them."""
 
 
+class RepeatedFailureError(UserError):
+    """Trials fail one after the other for the same cause."""
+
+
 class StorageError(UserError):
     """The sweep's folder cannot be written, read or resumed."""

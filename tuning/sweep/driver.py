@@ -10,11 +10,13 @@ from typing import Any
 
 from ray.tune import Callback
 
+from tuning.errors import RepeatedFailureError
 from tuning.layout import ERROR_FILE
 from tuning.records import Configuration, Observer, TrialRecord, trial_id
 from tuning.search.study import Study
 from tuning.store.ledger import Ledger
 from tuning.store.place import SweepStorage
+from tuning.sweep.failures import FailuresInARow
 from tuning.sweep.plan import Plan
 from tuning.sweep.queue import DEATHS, TrialQueue
 from tuning.view.leaderboard import LEADERBOARD_SECONDS, write_leaderboard
@@ -33,8 +35,14 @@ class Sweep(Callback):  # type: ignore[misc]
     """
 
     def __init__(
-        self, plan: Plan, storage: SweepStorage, past: Sequence[TrialRecord], observers: Sequence[Observer]
+        self,
+        plan: Plan,
+        storage: SweepStorage,
+        past: Sequence[TrialRecord],
+        observers: Sequence[Observer],
+        slots: int = 1,
     ) -> None:
+        """slots: trials at a time."""
         self.records = {record.trial_id: record for record in past}
         self._plan = plan
         self._storage = storage
@@ -45,6 +53,7 @@ class Sweep(Callback):  # type: ignore[misc]
                 self._retry(record)
         self._study = Study(storage.folder, plan.space, plan.seed, past)
         self.queue = TrialQueue(plan.space, plan.seed, self._study.propose, past)
+        self._failures = FailuresInARow(slots)
         self._checkpoint_epochs: dict[str, int] = {}
         self._written_at = self._pushed_at = time.monotonic()
 
@@ -99,6 +108,7 @@ class Sweep(Callback):  # type: ignore[misc]
         last = record.history[-1] if record.history else None
         if last is None or not (trial.last_result or {}).get("done"):
             return  # stopped with the whole sweep: it goes on when that is resumed
+        self._failures.ended()
         if not last.is_finite:
             record.state = "failed"
             record.error = _divergence(last)
@@ -109,7 +119,8 @@ class Sweep(Callback):  # type: ignore[misc]
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Tune has given the trial up: it failed DEATHS times without a new epoch between.
 
-        A failed trial keeps its traceback in its folder.
+        A failed trial keeps its traceback in its folder. Raises RepeatedFailureError, which ends the sweep, where the
+        cause is not the trial's.
         """
         record = self._record(trial)
         text = Path(trial.error_file).read_text()  # every failure's traceback, as Tune collected them
@@ -125,6 +136,9 @@ class Sweep(Callback):  # type: ignore[misc]
         cause = next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "unknown")
         record.error = f"{alone}{cause}"[:300]
         self._finish(record)
+        if why := self._failures.failed(record.error):
+            go_on = f"{self._storage.resume_command} --retry-failed"
+            raise RepeatedFailureError(f"{why}; put that right, then go on with: {go_on}")
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         if time.monotonic() - self._written_at > LEADERBOARD_SECONDS:

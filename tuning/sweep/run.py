@@ -43,7 +43,7 @@ def run(
     the time budget (seconds), and goes on when it is resumed.
     """
     context = _context(plan, storage, cluster, images)
-    sweep = Sweep(plan, storage, past, observers)
+    sweep = Sweep(plan, storage, past, observers, cluster.slots)
     try:
         # One fit runs all that there is to run. Tune does not retry a trial whose worker dies as the trial is
         # handed over to it; such trials have a fit of their own afterwards, whose scheduler knows all the others.

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from tuning.workers.gpu_memory import explained
 from tuning.workers.sweep_context import SweepContext
 from tuning.workers.tune_results import TuneResults
 from vae.backend.products import prefer_fast_products
@@ -182,7 +183,7 @@ class Trainer:
             metrics = self._packs[shape].epoch(training.slot for training in trainings)
         except Exception as error:
             for _, future in asked:
-                future.set_exception(error)
+                future.set_exception(explained(error, self._context, shape, len(asked)))
             return
         self._epoch_seconds[shape] = time.perf_counter() - started
         for member, future in asked:

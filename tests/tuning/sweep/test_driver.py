@@ -9,6 +9,7 @@ import pytest
 from tests.material.ledgers import metrics
 from tests.material.plans import plan
 from tests.material.sweeps import ledger
+from tuning.errors import RepeatedFailureError
 from tuning.search.early_stopping import make_scheduler
 from tuning.store.ledger import Ledger, read_trials
 from tuning.store.place import SweepStorage
@@ -169,3 +170,29 @@ def test_a_trial_that_fails_of_itself_is_failed_at_once(tmp_path: Path) -> None:
     give_up(driver, driver.begin(), DIED + RAISED, tmp_path)
     record = driver.sweep.records["0000"]
     assert (record.state, record.error) == ("failed", "ValueError: of the trial's own")
+
+
+def test_trials_that_fail_one_after_the_other_for_one_cause_end_the_sweep_and_are_failed(tmp_path: Path) -> None:
+    folder = tmp_path / "it"
+    folder.mkdir()
+    driver = Driver(folder, plan(scheduler={"type": "none"}))
+    for _ in range(2):
+        give_up(driver, driver.begin(), RAISED, tmp_path)
+    go_on = r"put that right, then go on with: python sweep.py --resume it --storage \S+ --retry-failed"
+    with pytest.raises(
+        RepeatedFailureError, match=rf"^3 trials in a row .* same cause: ValueError: of the trial's own; {go_on}$"
+    ):
+        give_up(driver, driver.begin(), RAISED, tmp_path)
+    assert [record.state for record in read_trials(folder)] == ["failed"] * 3
+
+
+def test_a_trial_that_ends_well_between_failures_lets_the_sweep_go_on(tmp_path: Path) -> None:
+    driver = Driver(tmp_path, plan(scheduler={"type": "none"}, epochs=1))
+    for _ in range(2):
+        for _ in range(2):
+            give_up(driver, driver.begin(), RAISED, tmp_path)
+        well = driver.begin()
+        driver.train(well, -100.0, 1)
+        well.last_result["done"] = True
+        driver.sweep.on_trial_complete(0, [], well)
+    assert [record.state for record in read_trials(tmp_path)] == ["failed", "failed", "complete"] * 2
