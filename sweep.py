@@ -110,7 +110,8 @@ def finish(chosen: argparse.Namespace, plan: Plan, place: SweepStorage, records:
     is_whole = plan.is_whole(records)
     CONSOLE.print(best_table(records, list(plan.space.dimensions), n_rows=max(1, chosen.top_k)))
     if (is_whole or chosen.time_budget) and has_report(place.folder):
-        say(f"The report is there already; rebuild it with: python sweep.py --report {place.name}")
+        rebuild = place.resume_command.replace("--resume", "--report", 1)
+        say(f"The report is there already; rebuild it with: {rebuild}")
     elif is_whole or chosen.time_budget:
         write_report(place, plan.data_dir, chosen.top_k)
     for line in how_to_go_on(plan, records, place.resume_command):

@@ -10,7 +10,7 @@ from typing import Any
 
 from ray.tune import Callback
 
-from tuning.errors import RepeatedFailureError
+from tuning.errors import NotJoinedError, RepeatedFailureError
 from tuning.layout import ERROR_FILE
 from tuning.records import Configuration, Observer, TrialRecord, trial_id
 from tuning.search.study import Study
@@ -20,11 +20,10 @@ from tuning.sweep.failures import FailuresInARow
 from tuning.sweep.plan import Plan
 from tuning.sweep.queue import DEATHS, TrialQueue
 from tuning.view.leaderboard import LEADERBOARD_SECONDS, write_leaderboard
-from tuning.workers.tune_worker import TRAINER_RESTARTED
 from vae.model.metrics import EpochMetrics
 
 # What Ray and the worker say of a process that died, in contrast to an exception that was raised in one.
-DEATH = re.compile(rf"The actor died unexpectedly|The actor \S+ is unavailable|{TRAINER_RESTARTED}")
+DEATH = re.compile(rf"The actor died unexpectedly|The actor \S+ is unavailable|{NotJoinedError.__name__}")
 PUSH_SECONDS = 60.0  # between two copies of the driver's files to a bucket
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from tuning.errors import NotJoinedError
 from tuning.workers.gpu_memory import explained
 from tuning.workers.sweep_context import SweepContext
 from tuning.workers.tune_results import TuneResults
@@ -98,11 +99,13 @@ class Trainer:
                 self._members[trial_id] = _Member(results, files, shape)
 
     def result(self, trial_id: str) -> Result:
-        """The trial's next result, when its epoch is trained. Raises KeyError for a trial that has not joined, such as
-        one that had joined before this trainer was restarted."""
+        """The trial's next result, when its epoch is trained. Raises NotJoinedError for one that has not joined, such
+        as one that had joined before this trainer was restarted."""
         # An epoch of a checkpoint that the driver lacks is told at once; for a new one the trial waits its turn.
         future: Future[Result] | None = None
         with self._changed:
+            if trial_id not in self._members:
+                raise NotJoinedError(trial_id)
             member = self._members[trial_id]
             if member.results.wants_epoch:
                 future = self._waiting[trial_id] = Future()

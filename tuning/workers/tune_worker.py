@@ -8,8 +8,6 @@ from ray.tune import Trainable
 from tuning.workers.start_trainers import trainer_of
 from tuning.workers.sweep_context import SweepContext
 
-TRAINER_RESTARTED = "the trainer died and was started again without this trial"
-
 
 class Device(Protocol):
     """Where a worker's trials train, one at a time."""
@@ -75,10 +73,7 @@ class SharedTrainer:
         self._trial_id = trial_id
 
     def result(self) -> dict[str, Any]:
-        try:
-            answer: dict[str, Any] = ray.get(self._trainer.result.remote(self._trial_id))
-        except KeyError:
-            raise RuntimeError(TRAINER_RESTARTED) from None
+        answer: dict[str, Any] = ray.get(self._trainer.result.remote(self._trial_id))
         return answer
 
     def leave(self, keep: bool) -> None:

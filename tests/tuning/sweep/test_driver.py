@@ -152,6 +152,22 @@ def test_progress_starts_the_count_of_failures_anew(tmp_path: Path) -> None:
     assert trial.run_metadata.num_failures == 1
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        DIED,
+        # What Ray 2.60 says of a trainer that a trial asks while it dies, restarts, or has restarted without the trial.
+        "Failure # 2 (at)\nray.exceptions.ActorUnavailableError: The actor 3af0 is unavailable: RpcError\n",
+        "Failure # 2 (at)\ntuning.errors.NotJoinedError: '0000'\n",
+    ],
+)
+def test_every_word_of_a_death_sets_a_trial_aside(tmp_path: Path, text: str) -> None:
+    driver = Driver(tmp_path, plan(scheduler={"type": "none"}, trials=1))
+    give_up(driver, driver.begin(), text, tmp_path)
+    assert driver.sweep.queue.take_back()
+    assert driver.sweep.queue.is_alone
+
+
 def test_a_trial_whose_trainer_dies_is_tried_alone_and_is_failed_with_the_cause_if_it_dies_there_too(
     tmp_path: Path,
 ) -> None:
