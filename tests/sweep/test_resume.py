@@ -395,9 +395,13 @@ sys.path.insert(0, sys.argv.pop(1))
 import sweep
 from tuning.sweep.driver import Sweep
 
+complete = Sweep.on_trial_complete
+
 def die(self, iteration, trials, trial, **info):
-    if len(self.records[trial.config["trial_id"]].history) < 32:
+    history = self.records[trial.config["trial_id"]].history
+    if history[-1].is_finite and len(history) < 32:  # not one that diverged
         os.kill(os.getpid(), signal.SIGKILL)
+    complete(self, iteration, trials, trial, **info)
 
 Sweep.on_trial_complete = die
 sys.exit(sweep.main(sys.argv[1:]))
