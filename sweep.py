@@ -17,15 +17,15 @@ from tuning import options
 from tuning.cluster.checks import check_memory, check_storage
 from tuning.cluster.connect import connected
 from tuning.layout import BEST_FOLDER, REPORT_FOLDER, as_typed
-from tuning.records import TrialRecord, grouped
+from tuning.records import TrialRecord
 from tuning.space.load import list_spaces, load_space
 from tuning.store import place as storage
-from tuning.store.ledger import read_trials
 from tuning.store.place import SweepStorage
 from tuning.sweep import run
 from tuning.sweep.cost import estimate
 from tuning.sweep.manifest import read_plan, read_sweep, searched, write_manifest
-from tuning.sweep.plan import Plan, extended, new_plan
+from tuning.sweep.plan import Plan, new_plan
+from tuning.sweep.resume import has_report, how_to_go_on, resumed
 from tuning.view.leaderboard import best_table
 from tuning.view.progress import Progress
 from vae.errors import UserError
@@ -41,9 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
             return show_spaces()
         if chosen.report:
             return rebuild_report(chosen)
-        if chosen.resume:
-            return resume(chosen)
-        return start(chosen)
+        return resume(chosen) if chosen.resume else start(chosen)
     except UserError as error:
         print(error, file=sys.stderr)
         return 2
@@ -53,8 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def show_spaces() -> int:
-    for name, description in list_spaces().items():
-        say(f"{name:20} {description}")
+    say("\n".join(f"{name:20} {description}" for name, description in list_spaces().items()))
     return 0
 
 
@@ -64,8 +61,8 @@ def start(chosen: argparse.Namespace) -> int:
     plan = new_plan(space, chosen.space, chosen.name, chosen.seed or 0, chosen.data_dir)
     place = storage.locate(chosen.storage, plan.name)
     if chosen.dry_run:
-        head = f"Would run {plan.name}: {space.description}"
-        say("\n  ".join([head, f"dataset {plan.dataset_note}", *estimate(plan)]))
+        lines = [f"Would run {plan.name}: {space.description}", f"dataset {plan.dataset_note}", *estimate(plan)]
+        say("\n  ".join(lines))
         return 0
     storage.refuse_existing(place)
     say(f"Sweep {plan.name}: {space.description}")
@@ -77,11 +74,13 @@ def resume(chosen: argparse.Namespace) -> int:
     place = storage.locate(chosen.storage, chosen.resume, "--resume")
     storage.open_existing(place)
     with storage.held(place):  # first the lock, then the reading: another driver may end only now
-        past = read_trials(place.place)
-        plan = extended(read_plan(place), chosen.trials, len(grouped(past)), chosen.data_dir)
-        n_finished = sum(record.has_ended for record in past)
-        say(f"Resuming {plan.name}: {n_finished} of {plan.space.n_runs} trials are finished")
-        return sweep(chosen, plan, place, past)
+        found = resumed(place, chosen.trials, chosen.data_dir, chosen.retry_failed)
+        say("\n".join(found.notes))
+        if not found.plan.is_whole(found.past):
+            return sweep(chosen, found.plan, place, found.past)
+        run.settle(found.plan, place, found.past)
+        SweepEvents(place.folder, searched(found.plan), found.plan.space.modes, place.not_mirrored(found.past)).close()
+        return finish(chosen, found.plan, place, found.past)
 
 
 def sweep(chosen: argparse.Namespace, plan: Plan, place: SweepStorage, past: list[TrialRecord] | None = None) -> int:
@@ -99,9 +98,8 @@ def sweep(chosen: argparse.Namespace, plan: Plan, place: SweepStorage, past: lis
         write_manifest(place, plan, cluster)
         say(f"Running on {cluster.describe()}{place.mirror_note}")
         space, past = plan.space, past or []
-        events = stack.enter_context(closing(SweepEvents(place.folder, searched(plan), modes=space.modes)))
-        for record in place.not_mirrored(past):
-            events.finished(record)
+        events = SweepEvents(place.folder, searched(plan), space.modes, place.not_mirrored(past))
+        stack.enter_context(closing(events))
         with Progress(space.n_runs, cluster.slots, list(space.dimensions), past, space.metric) as progress:
             records = run.run(plan, place, cluster, images, [events, progress], past, chosen.time_budget)
     return finish(chosen, plan, place, records)
@@ -111,10 +109,12 @@ def finish(chosen: argparse.Namespace, plan: Plan, place: SweepStorage, records:
     """Show the best trials, build the report, and say how to look at it or how to go on."""
     is_whole = plan.is_whole(records)
     CONSOLE.print(best_table(records, list(plan.space.dimensions), n_rows=max(1, chosen.top_k)))
-    if is_whole or chosen.time_budget:
+    if (is_whole or chosen.time_budget) and has_report(place):
+        say(f"The report is there already; rebuild it with: {place.report_command}")
+    elif is_whole or chosen.time_budget:
         write_report(place, plan.data_dir, chosen.top_k)
-    if not is_whole:
-        say(f"Stopped before the end; nothing is lost. Go on with: {place.resume_command}")
+    for line in how_to_go_on(plan, records, place.resume_command):
+        say(line)
     if all(record.state == "failed" for record in records):
         print(f"Every trial failed; why is in {place.shown}/trials/*/error.txt", file=sys.stderr)
         return 1
@@ -132,7 +132,7 @@ def write_report(place: SweepStorage, data_dir: Path, top_k: int) -> None:
     """Best models, figures and tables. Nothing else reads the test split."""
     from report.build import build_report  # brings torch and matplotlib, which nothing needs before
 
-    with storage.writing(place, f"rebuild it with: python sweep.py --report {place.name}"):
+    with storage.writing(place, f"rebuild it with: {place.report_command}"):
         folder = build_report(read_sweep(place), data_dir, top_k, say)
         place.publish(BEST_FOLDER, REPORT_FOLDER)
     say(f"Report: {as_typed(folder)}")

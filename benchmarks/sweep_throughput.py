@@ -102,7 +102,7 @@ def _timed_sweep(command: list[str], sweep: Path, n_trials: int) -> Measured:
     if process.wait():
         raise SystemExit(f"sweep.py ended with {process.returncode}")
     trials = read_trials(Folder(sweep))
-    slots = json.loads((sweep / "manifest.json").read_text())["hardware"]["slots"]
+    slots = json.loads((sweep / "manifest.json").read_text())["runs"][-1]["hardware"]["slots"]
     elbo = [value for trial in trials if (value := trial.history[-1].val_elbo) is not None]
     return Measured(swept, sum(trial.seconds for trial in trials), slots, elbo, whole - swept)
 

@@ -1,6 +1,10 @@
-"""What a user can cause in a sweep; vae.errors has those of data and checkpoints."""
+"""What a user can cause in a sweep; vae.errors has those of data and checkpoints. And what a trainer's death causes."""
 
 from vae.errors import UserError
+
+
+class NotJoinedError(KeyError):
+    """A trainer has not this trial: it died after the trial had joined, and was started again without it."""
 
 
 class SpaceError(UserError):
@@ -9,6 +13,10 @@ class SpaceError(UserError):
 
 class ClusterError(UserError):
     """The machines cannot do what was asked of them."""
+
+
+class RepeatedFailureError(UserError):
+    """Trials fail one after the other for the same cause."""
 
 
 class StorageError(UserError):

@@ -32,6 +32,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     given = [name for name in ("space", "resume", "report", "list_spaces") if getattr(options, name)]
     if len(given) != 1:
         raise SpaceError("give one of --space NAME, --resume NAME, --report NAME, --list-spaces")
+    if options.retry_failed and not options.resume:
+        raise SpaceError("--retry-failed: only with --resume NAME; the failed trials of that sweep run again")
     if options.resume:
         _refuse(parser, options, NOT_WITH_RESUME, "--resume: a resumed sweep keeps what it was started with")
     if options.report:
@@ -72,6 +74,7 @@ def _parser() -> _Parser:
         "--space", type=_word, metavar="NAME|PATH", help="run the study search_spaces/NAME.yaml, or this file"
     )
     what.add_argument("--resume", type=_word, metavar="NAME", help="go on with a sweep, or with more --trials")
+    what.add_argument("--retry-failed", action="store_true", help="with --resume: failed trials run again")
     what.add_argument("--report", type=_word, metavar="NAME", help="rebuild the report of a sweep from its checkpoints")
     what.add_argument("--list-spaces", action="store_true", help="the studies in search_spaces/")
     what.add_argument("--dry-run", action="store_true", help="with --space: what would run and cost; starts nothing")

@@ -39,7 +39,8 @@ class TrialRecord:
     """One trial, as far as it has come.
 
     params: the searched hyperparameters that it has; config: all of them. metric: what its sweep is ranked by,
-    SearchSpace.metric. The history only grows, or is replaced by another list.
+    SearchSpace.metric. The history only grows, or is replaced by another list. error: why the trial failed; of a
+    trial that is to run again, why it failed before. stops_at: the epoch after which the scheduler has stopped it.
     """
 
     trial_id: str
@@ -49,6 +50,7 @@ class TrialRecord:
     history: list[EpochMetrics] = field(default_factory=list)
     error: str = ""
     metric: str = "val_elbo"
+    stops_at: int | None = None
     _running: tuple[list[EpochMetrics], int, EpochMetrics | None] = field(
         default=([], 0, None), init=False, repr=False, compare=False
     )
@@ -102,6 +104,11 @@ class TrialRecord:
     @property
     def has_ended(self) -> bool:
         return self.state != "running"
+
+    @property
+    def can_be_retried(self) -> bool:
+        """Whether it failed for a reason outside its numbers. One that diverged would diverge again."""
+        return self.state == "failed" and not (self.history and not self.history[-1].is_finite)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ The sweep's driver imports this before Ray starts, so it must import neither tor
 """
 
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -40,10 +40,14 @@ class SweepEvents:
     """Implements tuning.records.Observer. Only running trials hold a file open."""
 
     def __init__(
-        self, folder: Path, search: Mapping[str, Mapping[str, Any]], modes: Collection[str] = ("vae",)
+        self,
+        folder: Path,
+        search: Mapping[str, Mapping[str, Any]],
+        modes: Collection[str] = ("vae",),
+        ended: Iterable[TrialRecord] = (),
     ) -> None:
         """folder: the sweep's. search: its dimensions as in SweepRecord. modes: those that its trials can have,
-        which decide what HParams compares them by.
+        which decide what HParams compares them by. ended: trials that ended without events in this folder.
 
         A resumed sweep's folder has declared its experiment already and is left as it is: of two declarations
         TensorBoard takes either. Raises OSError if the folder cannot be written.
@@ -52,6 +56,8 @@ class SweepEvents:
         self._trials: dict[str, _TrialEvents] = {}
         if hparams_metadata.EXPERIMENT_TAG not in set(_tags(folder)):
             _declare(folder, search, _compared_by(modes))
+        for record in ended:
+            self.finished(record)
 
     def started(self, record: TrialRecord) -> None:
         """A second call for an open trial changes nothing."""

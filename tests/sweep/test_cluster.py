@@ -105,7 +105,7 @@ def test_trials_of_two_nodes_train_at_the_same_time(swept: tuple[Path, dict[str,
 
 def test_the_files_of_a_sweep_on_two_nodes_are_those_of_one(swept: tuple[Path, dict[str, int], str]) -> None:
     folder = swept[0]
-    assert [len(node["address"]) > 0 for node in manifest(folder)["hardware"]["nodes"]] == [True, True]
+    assert [len(node["address"]) > 0 for node in manifest(folder)["runs"][0]["hardware"]["nodes"]] == [True, True]
     for row in leaderboard(folder):
         history = metrics(folder, row["trial_id"])
         assert float(row["val_elbo"]) == max(line["val_elbo"] for line in history)

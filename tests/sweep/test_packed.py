@@ -145,3 +145,33 @@ def test_neither_the_driver_nor_the_workers_of_packed_trials_import_torch(module
         [sys.executable, "-c", check], cwd=REPOSITORY, input=pickle.dumps(result), capture_output=True, check=False
     )
     assert ended.returncode == 0, ended.stderr.decode()
+
+
+@slow
+def test_a_trial_that_kills_its_trainer_is_found_and_its_neighbours_end_well(tmp_path: Path) -> None:
+    """Whenever the ledger shows that trial 0001 started, its trainer is killed, within an epoch of all four."""
+    folder, killer, n_killed = tmp_path / "runs" / "it", "0001", 0
+    space = ("--space", "quick", "--set", "scheduler.type=none", "--set", "sampler.type=random")
+    size = ("--trials", "4", "--epochs", "3", "--set", "batch_size=1", "--set", "hidden_units=512", "--seed", "5")
+    with start(*space, "--name", "it", *size, *RUN, "--pack", "4", cwd=tmp_path) as process:
+        while not {"0000", "0001", "0002", "0003"} <= set(events(folder, "finished")):
+            process.until(
+                lambda n=n_killed: (
+                    events(folder, "started").count(killer) > n  # type: ignore[misc]
+                    or len(set(events(folder, "finished"))) == 4
+                ),
+                "a start of the killer, or the end",
+            )
+            if events(folder, "started").count(killer) > n_killed:
+                n_killed = events(folder, "started").count(killer)
+                for pid in workers(process, b"Trainer"):
+                    os.kill(pid, signal.SIGKILL)
+        ended = process.wait()
+    assert ended.code == 0, ended.told
+    rows = {row["trial_id"]: row for row in leaderboard(folder)}
+    assert {trial: row["state"] for trial, row in rows.items()} == {
+        **dict.fromkeys(("0000", "0002", "0003"), "complete"),
+        killer: "failed",
+    }
+    assert rows[killer]["error"].startswith("its worker or trainer died 2 times while it ran alone: "), rows[killer]
+    assert n_killed == 4  # twice with its neighbours, twice alone

@@ -2,7 +2,9 @@
 
 import json
 import os
+import shutil
 import signal
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +14,7 @@ from typing import Any
 import pytest
 from optuna.trial import TrialState
 
+from tests.material.paths import REPOSITORY
 from tests.material.sweeps import (
     MIXED_SPACE,
     Ended,
@@ -19,6 +22,7 @@ from tests.material.sweeps import (
     events,
     leaderboard,
     ledger,
+    manifest,
     metrics,
     run,
     session_of,
@@ -298,8 +302,43 @@ def test_a_sweep_that_is_complete_is_resumed_to_its_report_and_nothing_is_traine
     before = (folder / "ledger.jsonl").read_bytes()
     ended = succeed(*RESUME, cwd=cwd)
     assert f"{N_TRIALS} of {N_TRIALS} trials are finished" in ended.stdout
+    assert "Ray" not in ended.stdout
+    assert "The report is there already; rebuild it with: python sweep.py --report it\n" in ended.stdout
     assert (folder / "ledger.jsonl").read_bytes() == before
     assert_whole(folder, N_TRIALS, uninterrupted)
+
+
+def test_a_sweep_that_is_complete_and_has_no_report_is_resumed_to_it_without_ray(cwd: Path, resumed: Stage) -> None:
+    folder = cwd / "runs" / "it"
+    (folder / "leaderboard.csv").unlink()  # as a driver leaves it that was killed at its last trial
+    shutil.rmtree(folder / "report")
+    ended = succeed(*RESUME, cwd=cwd)
+    assert "Ray" not in ended.stdout
+    assert (folder / "report").is_dir()
+    assert len(leaderboard(folder)) == N_TRIALS
+    assert len(manifest(folder)["runs"]) == 3  # one that was stopped, two resumed
+
+
+def test_trials_that_failed_fail_the_sweep_until_they_are_tried_again(tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / "it"
+    few = ("--space", "quick", "--name", "it", "--trials", "2", "--epochs", "2", "--seed", "5", *RUN)
+    with start(*few, cwd=tmp_path) as process:
+        process.until(lambda: (folder / "trials").exists(), "proposal")
+        for trial in ("0000", "0001"):  # no model can be written there
+            (folder / "trials" / trial / "model.safetensors").mkdir(parents=True)
+        ended = process.wait()
+    assert ended.code == 1, ended.told
+    again = "2 trials failed, and can be tried again with: python sweep.py --resume it --retry-failed\n"
+    assert again in ended.stdout
+    assert run(*RESUME, cwd=tmp_path).code == 1
+    for trial in ("0000", "0001"):
+        (folder / "trials" / trial / "model.safetensors").rmdir()
+    ended = succeed(*RESUME, "--retry-failed", cwd=tmp_path)
+    assert "0 of 2 trials are finished; 2 that failed run again" in ended.stdout
+    assert "can be tried again" not in ended.stdout
+    assert {(row["state"], row["error"], row["epochs"]) for row in leaderboard(folder)} == {("complete", "", "2")}
+    assert events(folder, "proposed") == ["0000", "0001"]
+    assert not list(folder.glob("trials/*/error.txt"))
 
 
 def test_a_sweep_that_is_complete_is_extended_by_more_trials(
@@ -348,3 +387,36 @@ def test_ctrl_c_while_the_report_is_drawn_stops_at_once_and_resuming_draws_it(
     succeed("--report", "it", cwd=tmp_path)
     assert (folder / "report" / "rank_1" / "samples.png").is_file()
     assert not [path for path in folder.iterdir() if path.name.startswith(".")]
+
+
+KILLED_AS_IT_STOPS_A_TRIAL = """
+import os, signal, sys
+sys.path.insert(0, sys.argv.pop(1))
+import sweep
+from tuning.sweep.driver import Sweep
+
+complete = Sweep.on_trial_complete
+
+def die(self, iteration, trials, trial, **info):
+    history = self.records[trial.config["trial_id"]].history
+    if history[-1].is_finite and len(history) < 32:  # not one that diverged
+        os.kill(os.getpid(), signal.SIGKILL)
+    complete(self, iteration, trials, trial, **info)
+
+Sweep.on_trial_complete = die
+sys.exit(sweep.main(sys.argv[1:]))
+"""
+
+
+def test_a_driver_killed_as_a_trial_is_stopped_stops_it_at_the_same_epoch_when_resumed(tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / "it"
+    (tmp_path / "mixed.yaml").write_text(MIXED_SPACE)
+    new = ("--space", "mixed.yaml", "--name", "it", "--epochs", "32", *RUN)
+    command = [sys.executable, "-c", KILLED_AS_IT_STOPS_A_TRIAL, str(REPOSITORY), *new]
+    with Process(command, tmp_path) as process:
+        assert process.wait().code == -signal.SIGKILL
+        decided = {line["trial"]: line["epoch"] for line in ledger(folder) if line["event"] == "stopping"}
+        assert decided
+        succeed(*RESUME, cwd=tmp_path)
+    for trial, epoch in decided.items():
+        assert [line["epoch"] for line in metrics(folder, trial)] == list(range(1, epoch + 1))

@@ -180,7 +180,8 @@ def test_the_manifest_says_what_ran_on_what(folder: Path) -> None:
     content = manifest(folder)
     assert content["name"] == "mixed"
     assert content["seed"] == 3
-    assert content["command"].endswith("sweep.py --space mixed.yaml --name mixed --seed 3")
+    (run,) = content["runs"]
+    assert run["command"].endswith("sweep.py --space mixed.yaml --name mixed --seed 3")
     assert content["space"]["trials"] == N_TRIALS
     assert content["space"]["search"]["beta"] == {"type": "float", "low": 0.25, "high": 4.0, "log": True}
     assert content["space"]["scheduler"] == {"type": "asha", "grace_epochs": 2, "reduction_factor": 2}
@@ -188,8 +189,8 @@ def test_the_manifest_says_what_ran_on_what(folder: Path) -> None:
     assert content["dataset"]["images"] == {"train": 1437, "validation": 180, "test": 180}
     assert sum(content["dataset"]["images"].values()) == 1797  # the whole dataset
     for package in ("ray", "torch", "optuna", "tensorboard"):
-        assert content["versions"][package] == version(package)
-    assert content["hardware"]["slots"] >= 1
+        assert run["versions"][package] == version(package)
+    assert run["hardware"]["slots"] >= 1
 
 
 def test_the_best_are_the_leaderboards_first_with_their_numbers_on_the_test_split(

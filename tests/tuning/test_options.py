@@ -38,6 +38,13 @@ def test_every_option_is_taken() -> None:
     assert (options.data_dir, options.time_budget, options.dry_run) == (Path("d"), 5400.0, True)
 
 
+def test_failed_trials_are_retried_of_a_sweep_that_is_resumed_only() -> None:
+    assert parse_line("--resume it --retry-failed").retry_failed
+    assert not parse_line("--resume it").retry_failed
+    with pytest.raises(SpaceError, match=r"^--retry-failed: only with --resume NAME; the failed trials of that sweep"):
+        parse_line("--space quick --retry-failed")
+
+
 def test_settings_of_two_command_lines_do_not_mix() -> None:
     assert parse(["--space", "quick", "--set", "beta=1"]).settings == ["beta=1"]
     assert parse(["--space", "quick"]).settings == []

@@ -25,6 +25,7 @@ class _Remembers:
     def __init__(self, past: Sequence[TrialRecord], **settings: Any) -> None:
         super().__init__(**settings)
         self._past = {r.trial_id: [_result(m, r.metric) for m in r.history if m.is_finite] for r in past}
+        self._stops_at = {r.trial_id: r.stops_at for r in past if r.stops_at is not None}
         self._reached: dict[str, int] = {}
         for record in past:
             if record.has_ended:
@@ -42,10 +43,13 @@ class _Remembers:
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """An epoch that is trained again after a crash was decided upon the first time."""
-        if result["epoch"] <= self._reached.get(trial.config["trial_id"], 0):
-            return str(TrialScheduler.CONTINUE)
-        self._reached[trial.config["trial_id"]] = result["epoch"]
-        return str(super().on_trial_result(tune_controller, trial, result))  # type: ignore[misc]
+        trial_id, decision = trial.config["trial_id"], TrialScheduler.CONTINUE
+        if result["epoch"] > self._reached.get(trial_id, 0):
+            self._reached[trial_id] = result["epoch"]
+            decision = super().on_trial_result(tune_controller, trial, result)  # type: ignore[misc]
+        if result["epoch"] >= self._stops_at.get(trial_id, math.inf):
+            decision = TrialScheduler.STOP
+        return str(decision)
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
         """A diverged trial is no measure for the others: its infinite value would shift the percentiles."""

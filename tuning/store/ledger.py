@@ -47,8 +47,16 @@ class Ledger:
         self._open_metrics(record)
         self._write("started", record, at_once=False, epochs=len(record.history))
 
+    def retried(self, record: TrialRecord) -> None:
+        """Record that a trial that failed runs again."""
+        self._write("retried", record)
+
     def epoch(self, record: TrialRecord, metrics: EpochMetrics) -> None:
         self._metrics[record.trial_id].append(_line(metrics))
+
+    def stopping(self, record: TrialRecord, epoch: int) -> None:
+        """Record that the scheduler stops the trial after this epoch, which is not in its metrics yet."""
+        self._write("stopping", record, epoch=epoch)
 
     def checkpointed(self, record: TrialRecord, epoch: int) -> None:
         """Record the epoch that the trial would go on from after a crash. The checkpoint has the metrics up to it."""
@@ -114,6 +122,10 @@ def _replay(records: dict[str, TrialRecord], event: dict[str, Any]) -> None:
             raise ValueError(f"state {event['state']}")
         records[trial_id].state = event["state"]
         records[trial_id].error = str(event["error"])
+    elif event["event"] == "stopping":
+        records[trial_id].stops_at = operator.index(event["epoch"])
+    elif event["event"] == "retried":
+        records[trial_id].state, records[trial_id].error = "running", ""
 
 
 def _history(where: str, content: bytes | None) -> list[EpochMetrics]:

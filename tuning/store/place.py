@@ -61,10 +61,18 @@ class SweepStorage:
     @property
     def resume_command(self) -> str:
         """The command that resumes this sweep from the current working directory."""
+        return self._command("--resume")
+
+    @property
+    def report_command(self) -> str:
+        """The command that rebuilds its report from the current working directory."""
+        return self._command("--report")
+
+    def _command(self, option: str) -> str:
         if not self.uri and self.folder.parent == Path(DEFAULT_STORAGE).resolve():
-            return f"python sweep.py --resume {self.name}"
+            return f"python sweep.py {option} {self.name}"
         parent = self.uri.rpartition("/")[0] if self.uri else os.path.relpath(self.folder.parent)
-        return f"python sweep.py --resume {self.name} --storage {shlex.quote(parent)}"
+        return f"python sweep.py {option} {self.name} --storage {shlex.quote(parent)}"
 
     def trial_files(self, trial_id: str) -> Files:
         """Where a worker reads and writes the files of a trial."""

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,17 +10,21 @@ from typing import Any
 
 from ray.tune import Callback
 
+from tuning.errors import NotJoinedError, RepeatedFailureError
 from tuning.layout import ERROR_FILE, LEADERBOARD_FILE, STUDY_FILE
 from tuning.records import Configuration, Observer, TrialRecord, trial_id
 from tuning.search.study import Study
 from tuning.store.bucket import tell
 from tuning.store.ledger import Ledger
 from tuning.store.place import SweepStorage
+from tuning.sweep.failures import FailuresInARow
 from tuning.sweep.plan import Plan
-from tuning.sweep.queue import TrialQueue
+from tuning.sweep.queue import DEATHS, TrialQueue
 from tuning.view.leaderboard import LEADERBOARD_SECONDS, write_leaderboard
 from vae.model.metrics import EpochMetrics
 
+# What Ray and the worker say of a process that died, in contrast to an exception that was raised in one.
+DEATH = re.compile(rf"The actor died unexpectedly|The actor \S+ is unavailable|{NotJoinedError.__name__}")
 PUSH_SECONDS = 60.0  # between two leaderboards in a bucket
 
 
@@ -30,16 +35,26 @@ class Sweep(Callback):  # type: ignore[misc]
     """
 
     def __init__(
-        self, plan: Plan, storage: SweepStorage, past: Sequence[TrialRecord], observers: Sequence[Observer]
+        self,
+        plan: Plan,
+        storage: SweepStorage,
+        past: Sequence[TrialRecord],
+        observers: Sequence[Observer],
+        slots: int = 1,
     ) -> None:
+        """slots: trials at a time."""
         self.records = {record.trial_id: record for record in past}
         self._plan = plan
         self._storage = storage
         self._observers = observers
         self._ledger = Ledger(storage.place)
+        for record in past:
+            if record.error and not record.has_ended:
+                self._retry(record)
         storage.bring(STUDY_FILE)  # what a sampler noted there; the trials come from the ledger
         self._study = Study(storage.folder, plan.space, plan.seed, past)
         self.queue = TrialQueue(plan.space, plan.seed, self._study.propose, past)
+        self._failures = FailuresInARow(slots)
         self._checkpoint_epochs: dict[str, int] = {}
         self._noted: set[str] = set()  # trials whose note was shown
         self._written_at = self._pushed_at = time.monotonic()
@@ -54,6 +69,8 @@ class Sweep(Callback):  # type: ignore[misc]
             self._ledger.proposed(record)
             self.records[record.trial_id] = record
         n_known = len(record.history)
+        if record.stops_at is not None:
+            n_known = min(n_known, record.stops_at - 1)  # the worker tells its last epoch again, for Tune to stop it
         return {"trial_id": record.trial_id, "config": record.config.model_dump(), "n_known": n_known}
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
@@ -74,7 +91,13 @@ class Sweep(Callback):  # type: ignore[misc]
         metrics = EpochMetrics(**{name: result[name] for name in EpochMetrics.__dataclass_fields__ if name in result})
         # A trial that goes on from a checkpoint trains epochs again that the driver knows, to the same numbers.
         if metrics.epoch == len(record.history) + 1:
+            # The decision comes before the epoch: a driver that is killed between the two decides upon the epoch
+            # again when the sweep is resumed, or it would hold for decided what nobody remembers.
+            if result["done"] and metrics.is_finite and metrics.epoch < record.config.epochs:
+                record.stops_at = metrics.epoch
+                self._ledger.stopping(record, metrics.epoch)
             record.history.append(metrics)
+            trial.run_metadata.num_failures = 0  # Tune counts them over a trial's life; with progress they start anew
             self._ledger.epoch(record, metrics)
             self._study.report(int(record.configuration), metrics)
             for observer in self._observers:
@@ -90,6 +113,7 @@ class Sweep(Callback):  # type: ignore[misc]
         last = record.history[-1] if record.history else None
         if last is None or not (trial.last_result or {}).get("done"):
             return  # stopped with the whole sweep: it goes on when that is resumed
+        self._failures.ended()
         if not last.is_finite:
             record.state = "failed"
             record.error = _divergence(last)
@@ -98,21 +122,28 @@ class Sweep(Callback):  # type: ignore[misc]
         self._finish(record)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Tune has given the trial up. If a worker had taken it on, that was after RETRIES more tries.
+        """Tune has given the trial up: it failed DEATHS times without a new epoch between.
 
-        A failed trial keeps its traceback in its folder.
+        A failed trial keeps its traceback in its folder. Raises RepeatedFailureError, which ends the sweep, where the
+        cause is not the trial's.
         """
         record = self._record(trial)
         text = Path(trial.error_file).read_text()  # every failure's traceback, as Tune collected them
         if os.strerror(errno.ENOSPC) in text:
             # Every trial would fail of a full disk: end the sweep instead, and this trial goes on when it is resumed.
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        if self.queue.lose(record):
+        *_, last = text.split("Failure # ")
+        if self.queue.lose(record) or (DEATH.search(last) and self.queue.set_aside(record)):
             return
+        alone = f"its worker or trainer died {DEATHS} times while it ran alone: " if DEATH.search(last) else ""
         self._storage.trial_files(record.trial_id).write(ERROR_FILE, text.encode(errors="replace"))
         record.state = "failed"
-        record.error = next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "unknown")[:300]
+        cause = next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "unknown")
+        record.error = f"{alone}{cause}"[:300]
         self._finish(record)
+        if why := self._failures.failed(record.error):
+            go_on = f"{self._storage.resume_command} --retry-failed"
+            raise RepeatedFailureError(f"{why}; put that right, then go on with: {go_on}")
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         if time.monotonic() - self._written_at > LEADERBOARD_SECONDS:
@@ -127,6 +158,12 @@ class Sweep(Callback):  # type: ignore[misc]
         for name in (LEADERBOARD_FILE, STUDY_FILE):
             self._storage.mirrored(name)
         self._ledger.close()
+
+    def _retry(self, record: TrialRecord) -> None:
+        """Forget why the trial failed before."""
+        self._ledger.retried(record)
+        record.error = ""
+        self._storage.place.delete([f"{record.folder}/{ERROR_FILE}"])
 
     def _record(self, trial: Any) -> TrialRecord:
         return self.records[trial.config["trial_id"]]

@@ -22,16 +22,19 @@ from vae.datasets.registry import DATASETS, is_folder
 from vae.errors import DataError
 
 PACKAGES = ("ray", "torch", "torchvision", "optuna", "tensorboard", "matplotlib", "scikit-learn", "numpy", "pydantic")
-FORMAT = 1
+FORMAT = 2
+OF_A_RUN = ("command", "versions", "git", "hardware")  # in format 1 they stood beside the space, of the last run only
 
 
-def write_manifest(storage: SweepStorage, plan: Plan, cluster: Cluster) -> None:
-    """Write the file whole; a resumed sweep writes it again, as it may have more trials now."""
+def write_manifest(storage: SweepStorage, plan: Plan, cluster: Cluster | None = None) -> None:
+    """Write the file whole: the plan, which may have more trials now, and the runs that there were with this one.
+
+    cluster: where this run trains; None where it trains nothing and is no run.
+    """
+    runs = [] if storage.place.get(MANIFEST_FILE) is None else read_runs(storage)
     content = {
         "format": FORMAT,
         "name": plan.name,
-        "written": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": " ".join(sys.argv),
         "space": plan.space.model_dump(exclude_none=True),
         "seed": plan.seed,
         "dataset": {
@@ -40,11 +43,43 @@ def write_manifest(storage: SweepStorage, plan: Plan, cluster: Cluster) -> None:
             "data_dir": str(plan.data_dir),
             **_images(plan),
         },
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
-        "git": _git_revision(),
-        "hardware": {"machine": platform.platform(), "cpu": cpu_name(), **asdict(cluster)},
+        "runs": runs if cluster is None else [*runs, _this_run(cluster)],
     }
     storage.place.put(MANIFEST_FILE, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def _this_run(cluster: Cluster) -> dict[str, Any]:
+    return {
+        "when": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": " ".join(sys.argv),
+        **_code(),
+        "hardware": {"machine": platform.platform(), "cpu": cpu_name(), **asdict(cluster)},
+    }
+
+
+def _code() -> dict[str, Any]:
+    """What else than the plan may change a number."""
+    versions = {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
+    return {"versions": versions, "git": _git_revision()}
+
+
+def read_runs(storage: SweepStorage) -> list[dict[str, Any]]:
+    """Every run of the sweep, the first one first: when, command, versions, git, hardware. Raises StorageError."""
+    content, where = _read(storage), storage.place.where(MANIFEST_FILE)
+    runs = content.get("runs")
+    if runs is None:
+        return [{"when": content.get("written"), **{name: content[name] for name in OF_A_RUN if name in content}}]
+    if not (isinstance(runs, list) and all(isinstance(run, dict) for run in runs)):
+        raise StorageError(f"{where}: not a manifest of this version (runs is not a list of runs)")
+    return runs
+
+
+def other_code(storage: SweepStorage) -> str:
+    """How the code here differs from that of the sweep's last run, 'torch 2.14.0, now 2.15.0'; '' where it does not."""
+    before, now = (read_runs(storage) or [{}])[-1], _code()
+    had = {"revision": before.get("git"), **(before.get("versions") or {})}
+    has = {"revision": now["git"], **now["versions"]}
+    return ", ".join(f"{name} {had[name]}, now {has[name]}" for name in has if had.get(name, has[name]) != has[name])
 
 
 def read_plan(storage: SweepStorage) -> Plan:
@@ -135,6 +170,8 @@ def _read(storage: SweepStorage) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise StorageError(f"{where}: cannot be read ({' '.join(str(error).split())[:120]})") from None
+    if not isinstance(found, dict):
+        raise StorageError(f"{where}: not a manifest of this version (it holds no keys)")
     return found
 
 

@@ -9,7 +9,8 @@ from typing import Any
 from tuning.records import TrialRecord, grouped, trial_id
 from tuning.space.model import SearchSpace
 
-RETRIES = 2  # of a trial whose worker or node died; it goes on from its checkpoint
+RETRIES = 2  # of a trial whose worker died as the trial was handed over
+DEATHS = 2  # of a trial's worker or trainer in a row, without a new epoch between: then the trial goes on alone
 
 Proposal = tuple[int, dict[str, Any]]
 """A configuration: its number, and the values of the searched hyperparameters."""
@@ -18,13 +19,15 @@ Proposal = tuple[int, dict[str, Any]]
 class Stage(Enum):
     """Where a trial stands in this run of the sweep.
 
-    waiting -> given -> running -> ended; or given -> lost -> waiting, where its worker died before it ran.
+    waiting -> given -> running -> ended; or given -> lost -> waiting, where its worker died before it ran;
+    or running -> aside -> waiting, where its worker or trainer died under it again and again.
     """
 
     WAITING = auto()  # for Tune to ask: left unfinished by an earlier run, lost, or a seed that was not tried yet
     GIVEN = auto()  # to Tune; no worker has taken it on
     RUNNING = auto()  # a worker has taken it on, once or again
     LOST = auto()  # its worker died as it was handed over, and Tune has given it up
+    ASIDE = auto()  # it, or a trial that trained with it, may be what kills its trainer: each of them runs alone
     ENDED = auto()
 
 
@@ -33,6 +36,7 @@ class _Entry:
     record: TrialRecord
     stage: Stage
     n_losses: int = 0
+    is_alone: bool = False
 
 
 class TrialQueue:
@@ -84,15 +88,33 @@ class TrialQueue:
         entry.n_losses += 1
         return True
 
-    def take_back(self) -> bool:
-        """Let the lost trials wait again when all others have ended. False: none is lost, or the sweep was stopped."""
-        lost = [entry for entry in self._entries.values() if entry.stage is Stage.LOST]
-        n_ended = sum(entry.stage is Stage.ENDED for entry in self._entries.values())
-        if not lost or self.n_to_run or n_ended + len(lost) < len(self._entries):
+    def set_aside(self, record: TrialRecord) -> bool:
+        """Its worker or trainer died DEATHS times in a row. False: it ran alone by then, so it is what kills."""
+        entry = self._entries[record.trial_id]
+        if entry.is_alone:
             return False
-        for entry in lost:
+        entry.stage = Stage.ASIDE
+        return True
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether the trials that wait are to run one at a time."""
+        return any(entry.is_alone for entry in self._waiting)
+
+    def take_back(self) -> bool:
+        """When all others have ended, let the lost trials wait again, or if there is none those that were set aside.
+        False: there is neither, or the sweep was stopped."""
+        lost, aside = self._at(Stage.LOST), self._at(Stage.ASIDE)
+        n_over = len(self._at(Stage.ENDED)) + len(lost) + len(aside)
+        if not (lost or aside) or self.n_to_run or n_over < len(self._entries):
+            return False
+        for entry in lost or aside:
+            entry.is_alone = not lost
             self._wait(entry)
         return True
+
+    def _at(self, stage: Stage) -> list[_Entry]:
+        return [entry for entry in self._entries.values() if entry.stage is stage]
 
     def _add(self, records: Iterable[TrialRecord]) -> None:
         """Let these trials wait, those of them that the queue has not."""

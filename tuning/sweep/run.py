@@ -21,8 +21,9 @@ from tuning.records import Observer, TrialRecord
 from tuning.search.early_stopping import RESULT, make_scheduler
 from tuning.store.place import SweepStorage
 from tuning.sweep.driver import Sweep
+from tuning.sweep.manifest import write_manifest
 from tuning.sweep.plan import Plan
-from tuning.sweep.queue import RETRIES
+from tuning.sweep.queue import DEATHS
 from tuning.workers.start_trainers import start_broker
 from tuning.workers.sweep_context import SweepContext
 from tuning.workers.tune_worker import VaeTrial
@@ -44,10 +45,12 @@ def run(
     the time budget (seconds), and goes on when it is resumed.
     """
     context = _context(plan, storage, cluster, images)
-    sweep = Sweep(plan, storage, past, observers)
+    sweep = Sweep(plan, storage, past, observers, cluster.slots)
     try:
         # One fit runs all that there is to run. Tune does not retry a trial whose worker dies as the trial is
         # handed over to it; such trials have a fit of their own afterwards, whose scheduler knows all the others.
+        # Then come the trials whose trainer died again and again: one of them kills it, and whichever trained
+        # beside it fell with it. One at a time, each either ends well or is found out.
         while sweep.queue.n_to_run:
             _fit(sweep, plan, cluster, context, time_budget)
             if time_budget is not None or not sweep.queue.take_back():
@@ -55,6 +58,13 @@ def run(
     finally:
         sweep.close()
     return list(sweep.records.values())
+
+
+def settle(plan: Plan, storage: SweepStorage, past: Sequence[TrialRecord]) -> None:
+    """Write what follows from the ledger of a sweep that is whole: a driver that was killed at its last trial did
+    not come to the study and the leaderboard; and the plan may have changed."""
+    write_manifest(storage, plan)
+    Sweep(plan, storage, past, ()).close()
 
 
 def _context(plan: Plan, storage: SweepStorage, cluster: Cluster, images: dict[str, np.ndarray]) -> SweepContext:
@@ -86,7 +96,8 @@ def _fit(sweep: Sweep, plan: Plan, cluster: Cluster, context: SweepContext, time
             search_alg=Proposals(sweep.propose),
             scheduler=make_scheduler(plan.space, plan.seed, list(sweep.records.values())),
             num_samples=sweep.queue.n_to_run,
-            max_concurrent_trials=cluster.slots,  # without it Tune starts one worker at a time
+            # Without it Tune starts one worker at a time.
+            max_concurrent_trials=1 if sweep.queue.is_alone else cluster.slots,
             reuse_actors=True,
             time_budget_s=time_budget,
             trial_name_creator=_trial_name,
@@ -97,7 +108,7 @@ def _fit(sweep: Sweep, plan: Plan, cluster: Cluster, context: SweepContext, time
             storage_path=str(tunes_own),
             callbacks=[sweep],
             checkpoint_config=CheckpointConfig(checkpoint_at_end=False),  # trials keep their own
-            failure_config=FailureConfig(max_failures=RETRIES),
+            failure_config=FailureConfig(max_failures=DEATHS - 1),
             progress_reporter=_Silent(),
             verbose=0,
         ),

@@ -4,10 +4,12 @@ from typing import Any
 
 import torch
 
+from tuning.workers.gpu_memory import explained
 from tuning.workers.sweep_context import SweepContext
 from tuning.workers.tune_results import TuneResults
 from vae.backend.products import prefer_fast_products
 from vae.config import TrialConfig
+from vae.model.shape_class import ShapeClass
 from vae.training.pack import Pack
 from vae.training.trial import Training
 
@@ -30,8 +32,12 @@ class OwnProcess:
 
     def result(self) -> dict[str, Any]:
         assert self._results is not None, "no trial has joined"
+        training = self._results.training
         if self._results.wants_epoch:
-            self._results.training.next_epoch()
+            try:
+                training.next_epoch()
+            except torch.OutOfMemoryError as error:
+                raise explained(error, self._context, ShapeClass.alone(training.config), n_trials=1) from None
         return self._results.next()
 
     def leave(self, keep: bool) -> None:

@@ -14,6 +14,8 @@ from typing import Any
 
 import torch
 
+from tuning.errors import NotJoinedError
+from tuning.workers.gpu_memory import explained
 from tuning.workers.sweep_context import SweepContext
 from tuning.workers.tune_results import TuneResults
 from vae.backend.products import prefer_fast_products
@@ -97,11 +99,13 @@ class Trainer:
                 self._members[trial_id] = _Member(results, files, shape)
 
     def result(self, trial_id: str) -> Result:
-        """The trial's next result, when its epoch is trained. Raises KeyError for a trial that has not joined, such as
-        one that had joined before this trainer was restarted."""
+        """The trial's next result, when its epoch is trained. Raises NotJoinedError for one that has not joined, such
+        as one that had joined before this trainer was restarted."""
         # An epoch of a checkpoint that the driver lacks is told at once; for a new one the trial waits its turn.
         future: Future[Result] | None = None
         with self._changed:
+            if trial_id not in self._members:
+                raise NotJoinedError(trial_id)
             member = self._members[trial_id]
             if member.results.wants_epoch:
                 future = self._waiting[trial_id] = Future()
@@ -182,7 +186,7 @@ class Trainer:
             metrics = self._packs[shape].epoch(training.slot for training in trainings)
         except Exception as error:
             for _, future in asked:
-                future.set_exception(error)
+                future.set_exception(explained(error, self._context, shape, len(asked)))
             return
         self._epoch_seconds[shape] = time.perf_counter() - started
         for member, future in asked:

@@ -323,7 +323,7 @@ def test_what_another_driver_adds_until_the_lock_is_there_is_read(tmp_path: Path
     """sweep.py once read the ledger, then waited for the lock: two trials were proposed twice."""
     source = (REPOSITORY / "sweep.py").read_text()
     resume = source[source.index("def resume(") : source.index("def sweep(")]
-    assert 0 < resume.index("storage.held(") < resume.index("read_trials(")
+    assert 0 < resume.index("storage.held(") < resume.index("resumed(")
 
 
 # ---------------------------------------------------------------- what is a sweep

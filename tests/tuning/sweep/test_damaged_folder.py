@@ -32,7 +32,10 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> SweepStorage:
     train(ledger, records[0])
     finish(ledger, records[0])
     finish(ledger, records[1], "failed", "RuntimeError")
+    ledger.retried(records[1])
+    finish(ledger, records[1], "failed", "RuntimeError")
     train(ledger, records[2], 1)
+    ledger.stopping(records[2], 2)
     ledger.close()
     return storage
 

@@ -1,6 +1,8 @@
 import json
 import shutil
 import subprocess
+from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from tuning.space.load import SPACES, Overrides, load_space
 from tuning.store.ledger import Ledger
 from tuning.store.place import SweepStorage
 from tuning.sweep import manifest as manifest_module
-from tuning.sweep.manifest import read_plan, read_sweep, write_manifest
+from tuning.sweep.manifest import other_code, read_plan, read_runs, read_sweep, write_manifest
 from tuning.sweep.plan import Plan
 from vae.datasets.folder import folder_spec
 
@@ -59,15 +61,16 @@ def test_the_manifest_says_what_is_needed_to_run_it_again(folder: Path, monkeypa
     monkeypatch.setattr(manifest_module.sys, "argv", ["sweep.py", "--space", "beta_study", "--set", "beta=1"])
     write_manifest(SweepStorage(folder), new_plan(), CLUSTER)
     content = content_of(folder)
-    assert content["command"] == "sweep.py --space beta_study --set beta=1"
+    run = content["runs"][-1]
+    assert run["command"] == "sweep.py --space beta_study --set beta=1"
     assert content["seed"] == 7
     assert content["dataset"]["name"] == "digits"
     assert content["dataset"]["note"] == "digits: no network"
     assert content["dataset"]["images"] == {"train": 1437, "validation": 180, "test": 180}
     assert content["space"]["search"]["beta"] == {"type": "float", "low": 0.25, "high": 4.0, "log": True}
-    assert {"python", "ray", "torch", "optuna", "numpy"} <= set(content["versions"])
-    assert content["hardware"]["slots"] == 4
-    assert [node["cpus"] for node in content["hardware"]["nodes"]] == [4.0, 8.0]
+    assert {"python", "ray", "torch", "optuna", "numpy"} <= set(run["versions"])
+    assert run["hardware"]["slots"] == 4
+    assert [node["cpus"] for node in run["hardware"]["nodes"]] == [4.0, 8.0]
 
 
 def test_the_git_revision_is_the_codes_and_says_whether_it_was_changed(
@@ -89,25 +92,71 @@ def test_the_git_revision_is_the_codes_and_says_whether_it_was_changed(
     git("commit", "-qm", "first")
     revision = git("rev-parse", "HEAD")
     write_manifest(SweepStorage(folder), new_plan(), CLUSTER)
-    assert content_of(folder)["git"] == revision
+    assert content_of(folder)["runs"][-1]["git"] == revision
     (tmp_path / "code").write_text("2")
     write_manifest(SweepStorage(folder), new_plan(), CLUSTER)
-    assert content_of(folder)["git"] == f"{revision}+changes"
+    assert content_of(folder)["runs"][-1]["git"] == f"{revision}+changes"
+    assert content_of(folder)["runs"][0]["git"] == revision
 
 
 def test_outside_a_checkout_or_without_git_the_revision_is_empty(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(manifest_module, "REPOSITORY", folder)
     write_manifest(SweepStorage(folder), new_plan(), CLUSTER)
-    assert content_of(folder)["git"] == ""
+    assert content_of(folder)["runs"][-1]["git"] == ""
     monkeypatch.setenv("PATH", "")
     write_manifest(SweepStorage(folder), new_plan(), CLUSTER)
-    assert content_of(folder)["git"] == ""
+    assert content_of(folder)["runs"][-1]["git"] == ""
 
 
 def test_writing_again_replaces_the_manifest_and_leaves_nothing_beside_it(folder: Path) -> None:
     write_manifest(SweepStorage(folder), new_plan("quick"), CLUSTER)
     assert read_plan(SweepStorage(folder)) == new_plan("quick")
     assert [path.name for path in folder.iterdir()] == [MANIFEST_FILE]
+
+
+def test_a_resumed_sweep_adds_its_run_and_keeps_those_before(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = content_of(folder)["runs"]
+    monkeypatch.setattr(manifest_module.sys, "argv", ["sweep.py", "--resume", "x"])
+    write_manifest(SweepStorage(folder), new_plan(), CLUSTER)
+    assert content_of(folder)["runs"][:-1] == first
+    assert content_of(folder)["runs"][-1]["command"] == "sweep.py --resume x"
+    write_manifest(SweepStorage(folder), replace(new_plan(), seed=8))  # nothing is trained
+    assert len(content_of(folder)["runs"]) == 2
+    assert read_plan(SweepStorage(folder)).seed == 8
+
+
+def test_the_run_of_a_manifest_that_knew_of_one_only_is_kept(folder: Path) -> None:
+    content = content_of(folder)
+    (run,) = content.pop("runs")
+    old = {**content, "format": 1, "written": "2026-11-01T00:00:00+00:00", **run, "command": "then"}
+    del old["when"]
+    (folder / MANIFEST_FILE).write_text(json.dumps(old))
+    write_manifest(SweepStorage(folder), new_plan(), CLUSTER)
+    before, now = content_of(folder)["runs"]
+    assert before == {**run, "when": "2026-11-01T00:00:00+00:00", "command": "then"}
+    assert now["hardware"] == run["hardware"]
+
+
+def test_other_versions_or_another_revision_than_in_the_last_run_are_named(folder: Path) -> None:
+    assert other_code(SweepStorage(folder)) == ""
+    content = content_of(folder)
+    run = content["runs"][0]
+    run["versions"] |= {"torch": "1.0", "numpy": "1.1"}
+    run["git"] = "0123"
+    (folder / MANIFEST_FILE).write_text(json.dumps(content))
+    torch, numpy = version("torch"), version("numpy")
+    revision = manifest_module._git_revision()
+    assert (
+        other_code(SweepStorage(folder))
+        == f"revision 0123, now {revision}, torch 1.0, now {torch}, numpy 1.1, now {numpy}"
+    )
+
+
+@pytest.mark.parametrize("runs", [3, "x", {}, [1], [[]]])
+def test_runs_that_are_no_list_of_runs_are_refused(folder: Path, runs: Any) -> None:
+    (folder / MANIFEST_FILE).write_text(json.dumps({**content_of(folder), "runs": runs}))
+    with pytest.raises(StorageError, match=r"manifest.json: not a manifest of this version \(runs is not a list"):
+        read_runs(SweepStorage(folder))
 
 
 def test_a_sweep_is_read_with_its_search_and_its_trials(folder: Path) -> None:

@@ -126,3 +126,37 @@ def test_a_trial_may_be_lost_a_few_times_only(n_losses: int) -> None:
         assert queue.lose(queue.next())
         assert queue.take_back()
     assert queue.lose(queue.next()) == (n_losses < RETRIES)
+
+
+def test_trials_whose_trainer_died_again_and_again_run_alone_when_all_others_have_ended() -> None:
+    queue = queue_of(of(trials=4))
+    trials = [queue.next() for _ in range(4)]
+    for trial in trials:
+        queue.began(trial)
+    for trial in trials[:2]:
+        assert queue.set_aside(trial)
+    queue.ended(trials[2])
+    assert not queue.take_back()  # the fourth runs
+    queue.ended(trials[3])
+    assert not queue.is_alone
+    assert queue.take_back()
+    assert queue.is_alone
+    assert [queue.next() for _ in range(queue.n_to_run)] == trials[:2]
+    queue.ended(trials[0])
+    assert not queue.set_aside(trials[1])  # it was alone: it is what kills
+    queue.ended(trials[1])
+    assert not queue.take_back()
+
+
+def test_lost_trials_run_before_those_that_run_alone() -> None:
+    queue = queue_of(of(trials=2))
+    suspect, lost = queue.next(), queue.next()
+    queue.began(suspect)
+    assert queue.set_aside(suspect)
+    assert queue.lose(lost)
+    assert queue.take_back()
+    assert not queue.is_alone
+    assert run_all(queue) == [lost.trial_id]
+    assert queue.take_back()
+    assert queue.is_alone
+    assert run_all(queue) == [suspect.trial_id]
