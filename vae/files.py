@@ -12,13 +12,13 @@ from vae.errors import UserError
 
 
 class Files(Protocol):
-    """A trial's folder, wherever it is."""
+    """A trial's files, in a folder or in a bucket."""
 
     def read(self, name: str) -> bytes | None:
         """The file's bytes; None where there is no such file."""
 
     def write(self, name: str, content: bytes) -> None:
-        """Whole or not at all: a reader sees the old file or the new one."""
+        """Write the whole file or nothing: a reader sees the old file or the new one."""
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
-"""The sweep's own memory: an append-only file of what was proposed, started, checkpointed and finished.
+"""The ledger: every event of a sweep's trials (proposed, started, checkpointed, finished), appended one by one.
 
-A sweep resumes from this and nothing else: Tune's own snapshots lose or repeat trials when the driver
-dies. `ledger.jsonl` has a line per event, on disk before the sweep goes on; `trials/ID/metrics.jsonl`
-has a line per epoch. A line that a crash cut off is dropped.
+A sweep resumes from its ledger alone, because Tune's own snapshots lose or repeat trials when the driver
+dies. `ledger.jsonl` has one line per event, which is on disk before the sweep acts on it;
+`trials/ID/metrics.jsonl` has one line per epoch. A reader ignores a last line that a crash cut off.
 """
 
 import json
@@ -19,11 +19,11 @@ from vae.config import TrialConfig
 from vae.model.metrics import EpochMetrics
 
 FINAL_STATES = ("complete", "pruned", "failed")
-RESULTS = ("val_elbo", "val_rate", "val_distortion")  # of the epoch that stands for a trial, for readers of the file
+RESULTS = ("val_elbo", "val_rate", "val_distortion")  # of the best epoch, for people who read the file
 
 
 class Ledger:
-    """Writes the events of a sweep's trials; one driver at a time."""
+    """Appends the events of a sweep's trials. Only one driver may hold it at a time."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -31,7 +31,7 @@ class Ledger:
         self._file = (folder / LEDGER_FILE).open("a", encoding="utf-8")
 
     def proposed(self, record: TrialRecord) -> None:
-        """A trial exists from here on; its folder and its config are there before this line is."""
+        """Record that a trial exists. Its folder and its config are written first, so a line never lacks them."""
         trial_folder = self._folder / record.folder
         trial_folder.mkdir(parents=True, exist_ok=True)
         (trial_folder / CONFIG_FILE).write_text(record.config.model_dump_json(indent=2) + "\n")
@@ -40,7 +40,7 @@ class Ledger:
         self._write("proposed", record, params=record.params, config=config, metric=record.metric)
 
     def started(self, record: TrialRecord) -> None:
-        """A worker has taken the trial on, for the first time or again."""
+        """Record that a worker has begun to train the trial, for the first time or again."""
         _drop_torn_line(self._folder / record.folder / METRICS_FILE)
         self._write("started", record, epochs=len(record.history))
 
@@ -49,7 +49,7 @@ class Ledger:
             file.write(json.dumps(metrics.as_dict()) + "\n")
 
     def checkpointed(self, record: TrialRecord, epoch: int) -> None:
-        """The trial goes on from this epoch after a crash; its metrics up to there are on disk first."""
+        """Record the epoch that the trial would go on from after a crash. Its metrics up to there are on disk first."""
         self._sync(self._folder / record.folder / METRICS_FILE)
         self._write("checkpointed", record, epoch=epoch)
 
@@ -78,7 +78,7 @@ class Ledger:
 
 
 def read_trials(folder: Path) -> list[TrialRecord]:
-    """Every trial the ledger knows, in the order of their proposal. Raises StorageError for a damaged ledger."""
+    """Every trial in the ledger, in the order of proposal. Raises StorageError for a damaged ledger."""
     records: dict[str, TrialRecord] = {}
     path = folder / LEDGER_FILE
     for number, event in _lines(path):
@@ -105,12 +105,12 @@ def _replay(records: dict[str, TrialRecord], event: dict[str, Any]) -> None:
 
 
 def _read_history(path: Path) -> list[EpochMetrics]:
-    """Each epoch once: one that was trained again after a crash gave the same numbers."""
+    """Each epoch once: an epoch trained again after a crash has the same numbers as before."""
     history: list[EpochMetrics] = []
     for number, line in _lines(path):
         try:
             metrics = EpochMetrics(**line)
-            sum(line.values())  # numbers, all of them; what a trial has not is not there
+            sum(line.values())  # raises unless every value is a number
         except (TypeError, OverflowError):
             raise StorageError(f"{path}: line {number} is not an epoch's metrics") from None
         if metrics.epoch == len(history) + 1:
@@ -119,7 +119,7 @@ def _read_history(path: Path) -> list[EpochMetrics]:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The file's JSON lines with their numbers; a last one without its end is left out."""
+    """The file's JSON lines with their line numbers, without a last line that was cut off."""
     if not path.exists():
         return
     for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
@@ -130,7 +130,7 @@ def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def _drop_torn_line(path: Path) -> None:
-    """Cut off what follows the last line's end, so that the next line does not stick to it."""
+    """Remove what a crash left after the last complete line, so that the next line starts on its own."""
     if path.exists() and not (content := path.read_bytes()).endswith(b"\n"):
         with path.open("rb+") as file:
             file.truncate(content.rfind(b"\n") + 1)

@@ -1,4 +1,4 @@
-"""Where a sweep's files are: a folder that the driver and the workers share, or a bucket beside one.
+"""Where a sweep's files are: a folder that driver and workers share, or a bucket and a local folder.
 
 The driver's files (ledger, study, leaderboard, events, report) are always in a local folder. With a URI
 such as s3://bucket/sweeps the workers write models and checkpoints to the URI, and the driver copies
@@ -31,7 +31,7 @@ FREE_BYTES = 64 * 2**20  # a sweep is not started with less
 
 @dataclass(frozen=True)
 class BucketFiles:
-    """A trial's folder behind a URI."""
+    """The files of one trial in a bucket."""
 
     uri: str
 
@@ -45,7 +45,7 @@ class BucketFiles:
         return content
 
     def write(self, name: str, content: bytes) -> None:
-        """Whole or not at all: a bucket shows an object once it is complete."""
+        """Write the whole file or nothing: a bucket shows an object only once it is complete."""
         filesystem, path = fs.FileSystem.from_uri(self.uri)
         filesystem.create_dir(path, recursive=True)
         with filesystem.open_output_stream(f"{path}/{name}") as stream:
@@ -54,7 +54,7 @@ class BucketFiles:
 
 @dataclass(frozen=True)
 class SweepStorage:
-    """One sweep's place. `folder`: the driver's files; `uri`: where the workers' are, if not there too."""
+    """One sweep's place. folder: holds the driver's files. uri: holds the workers' files, if they are elsewhere."""
 
     folder: Path
     uri: str | None = None
@@ -65,7 +65,7 @@ class SweepStorage:
 
     @property
     def resume_command(self) -> str:
-        """What goes on with this sweep, as the user would type it in this working directory."""
+        """The command that resumes this sweep from the current working directory."""
         if not self.uri and self.folder.parent == Path(DEFAULT_STORAGE).resolve():
             return f"python sweep.py --resume {self.name}"
         parent = self.uri.rpartition("/")[0] if self.uri else os.path.relpath(self.folder.parent)
@@ -77,14 +77,14 @@ class SweepStorage:
         return BucketFiles(f"{self.uri}/{relative}") if self.uri else LocalFiles(self.folder / relative)
 
     def push(self) -> None:
-        """Copy the driver's files to the bucket, if there is one."""
+        """Copy the driver's files to the bucket, if the sweep has one."""
         if self.uri:
             filesystem, path = fs.FileSystem.from_uri(self.uri)
             filesystem.create_dir(path, recursive=True)
             fs.copy_files(str(self.folder), path, destination_filesystem=filesystem)
 
     def pull(self) -> None:
-        """Bring the bucket's files here: what the report draws from, and what another machine resumes from."""
+        """Copy the bucket's files here, for a report or to resume on another machine."""
         if self.uri:
             filesystem, path = fs.FileSystem.from_uri(self.uri)
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -92,14 +92,14 @@ class SweepStorage:
 
 
 def locate(storage: str | None, name: str, option: str = "--name") -> SweepStorage:
-    """The place of sweep `name`, given by `option`, under --storage. Raises StorageError for a name that is none."""
+    """The place of sweep `name` (the value of `option`) under --storage. Raises StorageError for an invalid name."""
     if not NAME.fullmatch(name) or ".." in name:
         raise StorageError(
             f"{option} {name}: allowed are up to 100 letters, digits, '.', '_' and '-', the first a letter or a digit"
         )
     storage = storage or DEFAULT_STORAGE
     if "://" not in storage:
-        return SweepStorage(Path(os.path.expanduser(storage)).resolve() / name)  # Path's own raises for ~nobody
+        return SweepStorage(Path(os.path.expanduser(storage)).resolve() / name)  # Path.expanduser raises for ~nobody
     uri = f"{storage.rstrip('/')}/{name}"
     try:
         filesystem, path = fs.FileSystem.from_uri(uri)
@@ -112,8 +112,8 @@ def locate(storage: str | None, name: str, option: str = "--name") -> SweepStora
 
 
 def refuse_existing(storage: SweepStorage) -> None:
-    """Raises StorageError where there is something of the sweep's name already."""
-    if os.path.lexists(storage.folder) or _in_bucket(storage):  # Path.exists raises where it may not look
+    """Raises StorageError where something of the sweep's name exists already."""
+    if os.path.lexists(storage.folder) or _in_bucket(storage):  # Path.exists raises in a folder it may not read
         raise StorageError(
             f"--name {storage.name}: a sweep of that name is in {storage.folder.parent}; "
             f"resume it with --resume {storage.name}, or choose another --name"
@@ -122,8 +122,8 @@ def refuse_existing(storage: SweepStorage) -> None:
 
 @contextmanager
 def held(storage: SweepStorage, expected_bytes: int, is_new: bool) -> Iterator[None]:
-    """The sweep's folder, for this driver alone; made if it is new, and taken away again if the sweep fails
-    before it has proposed a trial. Raises StorageError."""
+    """Hold the sweep's folder for this driver alone. A new folder is made, and removed again if the sweep fails
+    before it proposes a trial. Raises StorageError."""
     if is_new and not os.path.isfile(storage.folder / MANIFEST_FILE):
         _create(storage, expected_bytes)
     lock = _lock(storage)
@@ -139,7 +139,7 @@ def held(storage: SweepStorage, expected_bytes: int, is_new: bool) -> Iterator[N
 
 @contextmanager
 def writing(storage: SweepStorage, afterwards: str) -> Iterator[None]:
-    """A disk that is full or gone is not a bug: OSError becomes StorageError, which says what to do afterwards."""
+    """Turn an OSError (a full or missing disk) into a StorageError that says what to do afterwards."""
     try:
         yield
     except OSError as error:
@@ -147,7 +147,7 @@ def writing(storage: SweepStorage, afterwards: str) -> Iterator[None]:
 
 
 def _create(storage: SweepStorage, expected_bytes: int) -> None:
-    """Make the folder, once it is sure that it can be written and has room."""
+    """Make the folder after checking that it can be written and has room."""
     refuse_existing(storage)
     parent, before = storage.folder.parent, _existing_parent(storage.folder)
     try:
@@ -165,18 +165,18 @@ def _create(storage: SweepStorage, expected_bytes: int) -> None:
 
 
 def open_existing(storage: SweepStorage) -> None:
-    """Check that the place holds a sweep, bringing it here from its bucket first. Raises StorageError."""
+    """Check that the place holds a sweep; copy it from its bucket first. Raises StorageError."""
     if storage.uri and not os.path.exists(storage.folder) and _in_bucket(storage):
         storage.pull()
     if not os.path.isfile(storage.folder / MANIFEST_FILE):
-        found = glob.glob(f"*/{MANIFEST_FILE}", root_dir=storage.folder.parent)  # [] where it may not look
+        found = glob.glob(f"*/{MANIFEST_FILE}", root_dir=storage.folder.parent)  # [] in a folder it may not read
         names = sorted(os.path.dirname(path) for path in found)
         known = f"sweeps there: {', '.join(names)}" if names else "there is no sweep there"
         raise StorageError(f"{storage.folder}: not a sweep, it has no {MANIFEST_FILE}; {known}")
 
 
 def _lock(storage: SweepStorage) -> TextIO:
-    """Hold the sweep for this driver, until the file is closed or the process ends. Raises StorageError."""
+    """Lock the sweep for this driver until the file is closed or the process ends. Raises StorageError."""
     file = (storage.folder / LOCK_FILE).open("a")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -199,7 +199,7 @@ def _existing_parent(path: Path) -> Path:
 
 
 def _remove_empty(path: Path, keep: Path) -> None:
-    """Remove the folders that were made for nothing, up to the one that was there before."""
+    """Remove empty folders upwards from `path`, but not `keep`."""
     while path != keep and path.is_relative_to(keep) and os.path.isdir(path) and not any(path.iterdir()):
         path.rmdir()
         path = path.parent
