@@ -15,7 +15,7 @@ sweep: .venv/installed
 	$(BIN)/python sweep.py --space beta_study $(ARGS)
 
 test: .venv/installed-dev
-	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile $(ARGS)
 
 test-all: test
 	$(BIN)/python -m pytest -m slow $(ARGS)
