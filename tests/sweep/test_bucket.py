@@ -65,6 +65,19 @@ def test_a_sweep_in_a_bucket_has_all_its_files_there_and_its_report(tmp_path: Pa
     assert not {"manifest.json", "ledger.jsonl", "trials/0000/model.safetensors"} & mirror
     assert any(name.startswith("trials/0000/events.out.tfevents") for name in mirror)
     _report_from_elsewhere(tmp_path, s3, bucket)
+    _resumed_elsewhere(tmp_path, s3)
+
+
+def _resumed_elsewhere(tmp_path: Path, s3: S3) -> None:
+    """A whole sweep resumed on a machine that has never seen it needs no Ray, and its mirror has every trial."""
+    other = tmp_path / "other"
+    other.mkdir()
+    ended = succeed(*RESUME, "--storage", s3.uri, cwd=other)
+    assert f"{N_TRIALS} of {N_TRIALS} trials are finished" in ended.stdout
+    assert "Ray" not in ended.stdout
+    shown = {path.parent.name for path in (other / "runs" / "it" / "trials").glob("*/events.out.tfevents*")}
+    assert shown == {f"{number:04d}" for number in range(N_TRIALS)}
+    assert (other / "runs" / "it" / "report" / "summary.md").is_file()
 
 
 def _report_from_elsewhere(tmp_path: Path, s3: S3, bucket: Bucket) -> None:

@@ -85,6 +85,12 @@ def test_an_epoch_writes_every_number_once_and_nothing_else(tmp_path: Path) -> N
     assert scalars["time/epoch_seconds"] == [(1, 0.5)]
 
 
+def test_trials_that_ended_elsewhere_are_written_whole(tmp_path: Path) -> None:
+    trial = record("t1", [-110.0, -100.0])
+    SweepEvents(tmp_path, SEARCH, ended=[trial]).close()
+    assert _steps(tmp_path / trial.folder, "val/elbo") == [1, 2]
+
+
 def test_the_best_numbers_are_those_of_the_best_epoch_so_far(tmp_path: Path) -> None:
     trial = record("t1", [])
     events = SweepEvents(tmp_path, SEARCH)

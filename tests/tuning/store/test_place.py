@@ -326,6 +326,21 @@ def test_what_another_driver_adds_until_the_lock_is_there_is_read(tmp_path: Path
     assert 0 < resume.index("storage.held(") < resume.index("resumed(")
 
 
+# ---------------------------------------------------------------- commands that go on with a sweep
+
+
+def test_a_command_names_the_storage_where_it_is_not_the_usual_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    usual, other = SweepStorage(tmp_path / "runs" / "x"), SweepStorage(tmp_path / "my disk" / "x")
+    mirrored = SweepStorage(tmp_path / "runs" / "x", "s3://bucket/sweeps/x")
+    assert usual.resume_command == "python sweep.py --resume x"
+    assert usual.report_command == "python sweep.py --report x"
+    assert other.report_command == "python sweep.py --report x --storage 'my disk'"
+    assert mirrored.resume_command == "python sweep.py --resume x --storage s3://bucket/sweeps"
+
+
 # ---------------------------------------------------------------- what is a sweep
 
 

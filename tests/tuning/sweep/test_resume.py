@@ -127,6 +127,13 @@ def test_a_report_is_there_until_the_ledger_goes_on(folder: Path) -> None:
     assert not has_report(SweepStorage(folder))
 
 
+def test_the_report_of_a_sweep_in_a_bucket_is_made_again(folder: Path) -> None:
+    """Its mirror has no ledger to compare with."""
+    (folder / LEDGER_FILE).unlink()
+    (folder / REPORT_FOLDER).mkdir()
+    assert not has_report(SweepStorage(folder, "s3://bucket/sweeps/x"))
+
+
 # ---- a space that was edited under its trials
 
 
