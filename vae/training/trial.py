@@ -49,7 +49,7 @@ class Training:
             self._snapshots = Snapshots(self.files, self.image_shape)
             self.slot = self.pack.join(self.config)
             return
-        state, description, self._snapshots = found
+        state, description = found
         if state.config != self.config:
             raise CheckpointError(f"{CHECKPOINT_FILE}: of config {state.config}, this trial's is {self.config}")
         had, expected = (description.dataset, description.image_shape), (self.dataset, self.image_shape)
@@ -57,14 +57,15 @@ class Training:
             raise CheckpointError(
                 f"{CHECKPOINT_FILE}: of {had[0]} {had[1]}, this trial's is {expected[0]} {expected[1]}"
             )
+        self._snapshots = Snapshots(self.files, self.image_shape, state.epoch)
         self.slot = self.pack.join(self.config, state)
         self.history = description.history
         self.best = best(self.history, self.config.keep)
         self.checkpoint_epoch = state.epoch
 
-    def _read_checkpoint(self) -> tuple[TrialState, Description, Snapshots] | None:
-        """What training goes on from; None where there is nothing. A damaged file, such as a power cut leaves, counts
-        as absent: the same training makes it again."""
+    def _read_checkpoint(self) -> tuple[TrialState, Description] | None:
+        """What training goes on from; None where there is nothing. A damaged checkpoint or model, such as a power cut
+        leaves, counts as absent: the same training makes it again."""
         content = self.files.read(CHECKPOINT_FILE)
         if content is None:
             return None
@@ -73,10 +74,10 @@ class Training:
             model = self.files.read(MODEL_FILE)
             if model is not None:
                 unpack_model(model, MODEL_FILE)
-            return state, description, Snapshots(self.files, self.image_shape, state.epoch)
         except CheckpointError as error:
             self.note = f"trained again from the start: {error}"
             return None
+        return state, description
 
     @property
     def n_epochs(self) -> int:

@@ -22,7 +22,6 @@ from vae.model.elbo import mean_distortion_and_rate
 from vae.model.metrics import EpochMetrics
 from vae.randomness.streams import evaluation_noise
 from vae.storage.checkpoint import CHECKPOINT_FILE, MODEL_FILE, load_model, unpack_checkpoint, unpack_model
-from vae.storage.snapshots import SNAPSHOTS_FILE
 from vae.training import trial as training_module
 from vae.training.pack import Pack
 from vae.training.trial import Training
@@ -337,7 +336,7 @@ def test_a_checkpoint_of_other_images_is_refused(pack: Pack, dataset: str, shape
         Training(pack, CONFIG, dataset, shape, files)
 
 
-@pytest.mark.parametrize("name", [CHECKPOINT_FILE, MODEL_FILE, SNAPSHOTS_FILE])
+@pytest.mark.parametrize("name", [CHECKPOINT_FILE, MODEL_FILE])
 @pytest.mark.parametrize("left", [0, 7, 1000])
 def test_a_trial_with_a_file_that_a_power_cut_left_cut_off_is_trained_again(pack: Pack, name: str, left: int) -> None:
     files = InMemory()
