@@ -25,6 +25,11 @@ EPOCHS = 10  # 210 steps
 ACTIVATIONS = ["relu", "tanh", "elu", "softplus"]
 
 
+def slow(*values: Any) -> list[Any]:
+    """For the whole suite only: the other values of a parameter show the same in `make test`."""
+    return [pytest.param(value, marks=pytest.mark.slow, id=str(value)) for value in values]
+
+
 @pytest.fixture(scope="module", autouse=True, params=[RowAdam, StackedAdam])
 def _the_adam_of_each_device(request: pytest.FixtureRequest) -> Iterator[None]:
     """Every test with the Adam that stacks have on a CPU, and with the one that they have on a GPU.
@@ -143,15 +148,15 @@ def assert_packed_equals_alone(images: tuple[Tensor, Tensor], first: TrialConfig
         assert_same_state(pack.state(slot), state)
 
 
-@pytest.mark.parametrize("layers", [1, 2, 3])
-@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("layers", [1, *slow(2, 3)])
+@pytest.mark.parametrize("activation", ["relu", "softplus", *slow("tanh", "elu")])
 def test_packed_trials_of_every_width_equal_the_same_trials_alone(
     images: tuple[Tensor, Tensor], activation: str, layers: int
 ) -> None:
     assert_packed_equals_alone(images, config(activation=activation, hidden_layers=layers))
 
 
-@pytest.mark.parametrize("changes", [*FEATURES, *TOGETHER], ids=str)
+@pytest.mark.parametrize("changes", [*slow(*FEATURES), *TOGETHER], ids=str)
 def test_packed_trials_of_every_mode_likelihood_and_noise_equal_the_same_trials_alone(
     images: tuple[Tensor, Tensor], changes: dict[str, Any]
 ) -> None:
@@ -274,6 +279,7 @@ def test_a_trial_moves_from_a_pack_to_alone_and_back_through_checkpoints(
     assert_same_state(state, final)
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(data=st.data())
 def test_any_order_of_joining_pausing_and_leaving_changes_no_trial(data: st.DataObject) -> None:
