@@ -289,6 +289,7 @@ def twins(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return folders[0], folders[1]
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_trials_and_the_same_numbers_whichever_run_side_by_side(
     twins: tuple[Path, Path],
 ) -> None:
@@ -307,6 +308,7 @@ def _without_seconds(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{name: value for name, value in line.items() if name != "epoch_seconds"} for line in history]
 
 
+@pytest.mark.slow
 def test_set_fixes_a_hyperparameter_and_takes_a_searched_one_out_of_the_search(twins: tuple[Path, Path]) -> None:
     content = manifest(twins[0])
     assert set(content["space"]["search"]) == {"latent_size", "learning_rate"}
@@ -315,12 +317,14 @@ def test_set_fixes_a_hyperparameter_and_takes_a_searched_one_out_of_the_search(t
     assert {(row["batch_size"], row["beta"], row["seed"]) for row in leaderboard(twins[0])} == {("32", "0.5", "11")}
 
 
+@pytest.mark.slow
 def test_a_report_of_the_best_none_has_the_sweeps_figures_only(twins: tuple[Path, Path]) -> None:
     pngs = sorted(str(path.relative_to(twins[0])) for path in twins[0].rglob("*.png"))
     assert pngs == sorted(f"report/{name}.png" for name in SWEEP_FIGURES)
     assert not list((twins[0] / "best").glob("*"))
 
 
+@pytest.mark.slow
 def test_a_time_budget_stops_the_sweep_in_time_with_a_report_and_the_command_to_go_on(tmp_path: Path) -> None:
     options = ("--trials", "2", "--epochs", "50000", "--set", "scheduler.type=none", "--time-budget", "12s")
     ended = succeed("--space", "quick", "--name", "brief", *options, "--top-k", "1", cwd=tmp_path)
@@ -335,6 +339,7 @@ def test_a_time_budget_stops_the_sweep_in_time_with_a_report_and_the_command_to_
     assert ended.seconds < 120
 
 
+@pytest.mark.slow
 def test_the_report_of_one_trial_is_drawn_from_its_folder(folder: Path, tmp_path: Path) -> None:
     trial = Path(shutil.copytree(folder / "trials" / "0001", tmp_path / "trial"))
     command = [sys.executable, "-m", "report", str(trial)]
@@ -349,6 +354,7 @@ def _run(command: list[str], cwd: Path) -> Ended:
         return process.wait()
 
 
+@pytest.mark.slow
 def test_the_report_is_rebuilt_from_the_checkpoints_to_the_same_images(folder: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(folder, tmp_path / "elsewhere" / "mixed"))
     shutil.rmtree(copy / "report")
@@ -380,6 +386,7 @@ def test_list_spaces_names_the_shipped_studies(capsys: pytest.CaptureFixture[str
     assert {"beta_study", "quick"} <= set(names)
 
 
+@pytest.mark.slow
 def test_a_sweep_ends_all_the_processes_it_has_started(tmp_path: Path) -> None:
     with start("--space", "quick", "--trials", "1", "--epochs", "4", "--top-k", "0", cwd=tmp_path) as process:
         assert process.wait().code == 0

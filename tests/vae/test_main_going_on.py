@@ -108,6 +108,7 @@ def wait_for_line(process: subprocess.Popen[str], start: str) -> str:
     raise AssertionError(f"no line starts with {start!r}")
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_a_shell_exits_with_130_and_the_next_run_goes_on(tmp_path: Path) -> None:
     arguments = command(*QUICK, "--epochs", "100000", "--out", str(tmp_path / "m"))
     for start in ("epoch 5/", "Going on in"):

@@ -104,6 +104,7 @@ def in_terminal(arguments: list[str]) -> tuple[int, str]:
     return process.wait(), output.decode()
 
 
+@pytest.mark.slow
 def test_in_a_terminal_there_is_a_progress_bar_with_the_time_left(tmp_path: Path) -> None:
     code, output = in_terminal(command(*QUICK, "--epochs", "40", "--out", str(tmp_path / "m")))
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", output)
@@ -123,7 +124,9 @@ def test_a_trial_that_diverges_says_so_in_one_line(tmp_path: Path, capsys: pytes
     assert capsys.readouterr().err == f"Diverged in epoch {last}: a lower --learning-rate than 1 may help.\n"
 
 
-@pytest.mark.parametrize("n_lines", [0, 1, 4])
+@pytest.mark.parametrize(
+    "n_lines", [pytest.param(0, marks=pytest.mark.slow), 1, pytest.param(4, marks=pytest.mark.slow)]
+)
 def test_into_a_pipe_that_closes_it_ends_without_a_word_and_the_same_command_goes_on(
     tmp_path: Path, n_lines: int
 ) -> None:

@@ -303,6 +303,7 @@ for number in range(int(sys.argv[3])):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_a_writer_killed_again_and_again_finishes_every_trial_exactly_once(tmp_path: Path) -> None:
     root, n_trials, n_kills = str(REPOSITORY), 400, 4

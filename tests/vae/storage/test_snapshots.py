@@ -239,6 +239,7 @@ def test_a_trial_in_a_pack_shows_what_it_shows_alone(digits: dict[str, Images]) 
         assert np.array_equal(one.manifold, two.manifold)
 
 
+@pytest.mark.slow
 @pytest.mark.mnist
 def test_a_hundred_epochs_of_mnist_take_less_than_a_megabyte(data_dir: Path) -> None:
     """And 14 snapshots together less time than one epoch, which takes 1.3 s."""
