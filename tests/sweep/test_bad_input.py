@@ -181,6 +181,7 @@ def test_the_name_of_a_sweep_that_is_there_is_refused_with_the_command_that_resu
     assert f"--name mine: a sweep of that name is in {tmp_path / 'runs'}; resume it with --resume mine" in said
 
 
+@pytest.mark.slow
 def test_a_folder_that_is_no_sweep_is_not_resumed_and_the_sweeps_beside_it_are_named(
     refused: Refused, tmp_path: Path, finished_sweep: FinishedSweep
 ) -> None:
@@ -191,6 +192,7 @@ def test_a_folder_that_is_no_sweep_is_not_resumed_and_the_sweeps_beside_it_are_n
     assert "not a sweep, it has no manifest.json; sweeps there: good" in refused("--report", "empty")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
@@ -212,6 +214,7 @@ def test_a_sweep_with_a_damaged_file_is_refused_with_the_files_name(
     assert says in said
 
 
+@pytest.mark.slow
 def test_fewer_trials_than_a_sweep_has_are_refused(
     refused: Refused, tmp_path: Path, finished_sweep: FinishedSweep
 ) -> None:

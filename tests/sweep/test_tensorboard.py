@@ -15,6 +15,8 @@ from PIL import Image
 from tests.material.sweeps import FinishedSweep, leaderboard, metrics
 from tests.material.tensorboard import Client, started
 
+pytestmark = pytest.mark.slow
+
 SCALARS = {
     "train/loss": "train_loss",
     "train/elbo": "train_elbo",

@@ -121,6 +121,7 @@ def test_an_out_that_cannot_be_a_folder_is_refused(tmp_path: Path, fault: Callab
     assert contents(tmp_path) == {"file": b"x"}
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_up_is_one_line(tmp_path: Path) -> None:
     """No file may grow past 4 kB: room for the config, not for a model."""
     arguments = command(*QUICK, "--epochs", "2", "--out", str(tmp_path / "m"))

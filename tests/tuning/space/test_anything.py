@@ -3,6 +3,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -164,6 +165,7 @@ DIMENSIONS = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(DIMENSIONS, st.sampled_from(["tpe", "random", "gp", "cmaes", "grid"]), st.integers(0, 99))
 def test_every_sampler_proposes_trials_of_the_space(

@@ -30,6 +30,8 @@ from vae.training import trial as training_module
 from vae.training.pack import Pack
 from vae.training.trial import Training
 
+pytestmark = pytest.mark.slow
+
 
 def live_and_die(trainer: Trainer, trial_id: str, one: TrialConfig, seed: int) -> list[EpochMetrics]:
     """A driver's view of a trial whose workers leave, are killed while idle or while they wait, and come back."""

@@ -25,6 +25,8 @@ from vae.config import TrialConfig
 from vae.training.pack import Pack
 from vae.training.trial import Training
 
+pytestmark = pytest.mark.slow
+
 N_TRIALS, SWEEP_EPOCHS, SIDE_BY_SIDE = 14, 9, 4
 SCHEDULERS: dict[str, dict[str, Any]] = {
     "asha": {"type": "asha", "grace_epochs": 1, "reduction_factor": 3},

@@ -247,6 +247,7 @@ def test_it_runs_as_a_module_and_writes_nothing_on_stderr(copied: Path) -> None:
     assert "importance-weighted bound" in ended.stdout
 
 
+@pytest.mark.slow
 def test_on_a_terminal_a_bar_shows_how_far_the_bound_is(copied: Path) -> None:
     """Of a width that a terminal may have; the bar goes when it is done, the numbers stay."""
     ours, theirs = pty.openpty()
@@ -376,6 +377,7 @@ def test_a_full_disk_is_said_in_a_line_after_the_numbers(
     assert printed.err == f"{copied / 'evaluation.json'}: cannot write (No space left on device)\n"
 
 
+@pytest.mark.slow
 def test_into_a_pipe_that_closes_it_ends_without_a_word_and_the_file_has_the_numbers(copied: Path) -> None:
     arguments = [sys.executable, "-m", "vae.evaluate", str(copied), *FEW]
     assert into_a_closing_pipe(arguments, 0) == (CLOSED_PIPE, "")
