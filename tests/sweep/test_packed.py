@@ -174,4 +174,5 @@ def test_a_trial_that_kills_its_trainer_is_found_and_its_neighbours_end_well(tmp
         killer: "failed",
     }
     assert rows[killer]["error"].startswith("its worker or trainer died 2 times while it ran alone: "), rows[killer]
-    assert n_killed == 4  # twice with its neighbours, twice alone
+    # Twice with its neighbours, twice alone; a kill that lands before the trial has joined is a death without a start.
+    assert n_killed in (3, 4)
