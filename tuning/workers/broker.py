@@ -5,6 +5,7 @@ trainers. Names travel, not handles. A trainer takes no GPU of Ray's: the trials
 shares. It restarts after a crash, without its trials, which Tune then retries.
 """
 
+import uuid
 from typing import Any
 
 import ray
@@ -16,18 +17,25 @@ CALLS = 16  # of trials that leave while others wait for their epoch, beside one
 
 
 def start_broker(name: str, shared: Shared) -> Any:
-    """Create the broker, for as long as the driver lives; returns its handle, to be kept."""
-    return ray.remote(Broker).options(name=name, num_cpus=0).remote(name, [ray.put(shared)], shared.n_slots)
+    """Create the broker; it lives as long as the driver keeps what is returned."""
+    # An actor without CPUs may land on any node, and its death ends every trainer: it stays beside the driver, and
+    # Ray starts it again there.
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    options = {"name": name, "num_cpus": 0, "scheduling_strategy": here, "max_restarts": -1, "max_task_retries": -1}
+    reference = ray.put(shared)
+    # Ray warns of a reference among the arguments of an actor that restarts. The driver keeps this one: pickle it.
+    broker = ray.remote(Broker).options(**options).remote(name, ray.cloudpickle.dumps(reference), shared.n_slots)
+    return broker, reference
 
 
 class Broker:
     """Creates a trainer once for each device that asks; it answers one call at a time, so it cannot create two."""
 
-    def __init__(self, name: str, shared: list[Any], n_slots: int) -> None:
-        """shared: a reference to it, in a list, as Ray would resolve it outside one. Kept: a trainer that restarts
-        is given it again, and Ray itself forgets what it was first created with."""
-        self._name = name
-        self._shared = shared[0]
+    def __init__(self, name: str, shared: bytes, n_slots: int) -> None:
+        """shared: a reference to it, pickled. Kept: a trainer that restarts is given it again, and Ray itself forgets
+        what it was first created with."""
+        self._name = f"{name}-{uuid.uuid4().hex[:8]}"  # a broker that was restarted names its trainers anew
+        self._shared = ray.cloudpickle.loads(shared)
         self._n_slots = n_slots
         self._trainers: dict[str, Any] = {}
 
@@ -73,8 +81,9 @@ class TrainerProcess:
 class RemoteTrainer:
     """A trainer, called from the worker of a trial; each call returns when the trainer has answered."""
 
-    def __init__(self, actor: Any) -> None:
-        self._actor = actor
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._actor = ray.get_actor(name)
 
     def join(self, trial_id: str, config: dict[str, Any], n_known: int) -> None:
         ray.get(self._actor.join.remote(trial_id, config, n_known))
@@ -92,4 +101,4 @@ def trainer_of_this_device(broker: str, on_gpu: bool) -> RemoteTrainer:
     context = ray.get_runtime_context()
     gpu = context.get_accelerator_ids()["GPU"][0] if on_gpu else None
     name = ray.get(ray.get_actor(broker).trainer.remote(context.get_node_id(), gpu))
-    return RemoteTrainer(ray.get_actor(name))
+    return RemoteTrainer(name)

@@ -1,9 +1,13 @@
 """The Tune trainable: one trial after another in one worker, each from its config to its files."""
 
+import socket
 from typing import Any, Protocol
 
+import ray
 from ray.tune import Trainable
 
+from tuning.errors import StorageError
+from tuning.store.place import MANIFEST_FILE, SweepStorage
 from tuning.workers.broker import trainer_of_this_device
 from tuning.workers.context import Shared
 from vae.config import TrialConfig
@@ -31,6 +35,7 @@ class VaeTrial(Trainable):  # type: ignore[misc]
 
     def setup(self, config: dict[str, Any], shared: Shared, broker: str | None = None) -> None:
         """broker: the actor that knows the trainers, where trials train together."""
+        refuse_blind(shared.storage)
         self._vae_device: Device = OwnProcess(shared) if broker is None else SharedTrainer(broker, shared)
         self._vae_device.begin(**config)
 
@@ -47,6 +52,13 @@ class VaeTrial(Trainable):  # type: ignore[misc]
         """Called when the worker ends; a trial that is interrupted goes on from here when the sweep is resumed."""
         if hasattr(self, "_vae_device"):
             self._vae_device.end(keep=True)
+
+
+def refuse_blind(storage: SweepStorage) -> None:
+    """Train nothing on a node that does not see the sweep's folder: its models would stay on its own disk."""
+    if not storage.uri and not (storage.folder / MANIFEST_FILE).is_file():
+        node = socket.gethostname()
+        raise StorageError(f"{storage.folder}: node {node} does not see the sweep's {MANIFEST_FILE} there")
 
 
 class OwnProcess:
@@ -94,10 +106,20 @@ class SharedTrainer:
     def begin(self, trial_id: str, config: dict[str, Any], n_known: int) -> None:
         self._trainer = trainer_of_this_device(self._broker, self._on_gpu)
         self._trainer.join(trial_id, config, n_known)
-        self._trial_id = trial_id
+        self._trial_id, self._config, self._n_known = trial_id, config, n_known
 
     def result(self) -> dict[str, Any]:
-        return self._trainer.result(self._trial_id)
+        """The next one. A trainer that died of itself fails the trial; one that died with its broker only interrupts
+        it: the broker is back under its name, and gives a trainer of another name."""
+        try:
+            result = self._trainer.result(self._trial_id)
+        except ray.exceptions.RayActorError:
+            if self._trial_id is None or trainer_of_this_device(self._broker, self._on_gpu).name == self._trainer.name:
+                raise
+            self.begin(self._trial_id, self._config, self._n_known)
+            result = self._trainer.result(self._trial_id)
+        self._n_known = result["epoch"]
+        return result
 
     def end(self, keep: bool) -> None:
         if self._trial_id is not None:
