@@ -14,7 +14,7 @@ from rich.console import Console
 
 from report.output.live_events import SweepEvents
 from tuning import options
-from tuning.cluster.checks import check_memory, check_storage
+from tuning.cluster.checks import check
 from tuning.cluster.connect import connected
 from tuning.records import TrialRecord, grouped
 from tuning.space.load import list_spaces, load_space
@@ -88,14 +88,13 @@ def sweep(chosen: argparse.Namespace, plan: Plan, place: SweepStorage, past: Seq
         cluster = stack.enter_context(connected(options.request(chosen)))
         images = loader.result()
         stack.enter_context(storage.held(place, plan.expected_bytes(), is_new=not past))
-        check_storage(cluster, place)
-        check_memory(cluster, plan.slot_bytes())
+        check(cluster, place, plan.slot_bytes())
         write_manifest(place.folder, plan, cluster)
-        say(f"Running on {cluster.describe()}")
+        say("\n".join([f"Running on {cluster.describe()}", *cluster.notes]))
         search, space = read_sweep(place.folder).search, plan.space
         events = stack.enter_context(closing(SweepEvents(place.folder, search, modes=space.modes)))
         with Progress(space.n_runs, cluster.slots, list(space.dimensions), past, space.metric) as progress:
-            records = run.run(plan, place, cluster, images, [events, progress], past, chosen.time_budget)
+            records = run.run(plan, place, cluster, images, [events, progress], progress, past, chosen.time_budget)
     return finish(chosen, plan, place, records)
 
 

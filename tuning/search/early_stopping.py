@@ -18,15 +18,22 @@ RESULT = "score"  # of an epoch in Tune's results: tuning.records.score, which e
 class Proposals(Searcher):  # type: ignore[misc]
     """Tune asks here for each trial's config; the driver's callback has the results, so none arrive here."""
 
-    def __init__(self, propose: Callable[[], dict[str, Any]]) -> None:
+    def __init__(self, propose: Callable[[], dict[str, Any]], slots: Callable[[], int]) -> None:
+        """slots: how many trials may be under way now; Tune's own limit would not follow nodes that come and go."""
         super().__init__(metric=RESULT, mode="max")
         self._propose = propose
+        self._slots = slots
+        self._under_way: set[str] = set()
 
-    def suggest(self, trial_id: str) -> dict[str, Any]:
+    def suggest(self, trial_id: str) -> dict[str, Any] | None:
+        """The next trial's config, or None: not now, ask again."""
+        if len(self._under_way) >= self._slots():
+            return None
+        self._under_way.add(trial_id)
         return self._propose()
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        pass
+        self._under_way.discard(trial_id)
 
     def save(self, checkpoint_path: str) -> None:
         pass  # the ledger is what a sweep resumes from

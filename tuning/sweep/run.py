@@ -15,6 +15,7 @@ from ray.tune import CheckpointConfig, FailureConfig, RunConfig, TuneConfig, Tun
 from ray.tune.progress_reporter import ProgressReporter
 
 from tuning.cluster.allot import Cluster
+from tuning.cluster.watch import NodeWatch, View
 from tuning.records import Observer, TrialRecord
 from tuning.search.early_stopping import Proposals, make_scheduler
 from tuning.store.place import SweepStorage
@@ -31,10 +32,12 @@ def run(
     cluster: Cluster,
     images: dict[str, np.ndarray],
     observers: Sequence[Observer],
+    view: View,
     past: Sequence[TrialRecord] = (),
     time_budget: float | None = None,
 ) -> list[TrialRecord]:
-    """Run every trial that the plan still lacks; `images`: uint8 [N, D] of "train" and "validation".
+    """Run every trial that the plan still lacks; `images`: uint8 [N, D] of "train" and "validation"; `view`: is told
+    of nodes that join or die.
 
     Returns all records, the past ones too; one still "running" was stopped with the sweep, by Ctrl-C or
     the time budget (seconds), and goes on when it is resumed.
@@ -42,9 +45,9 @@ def run(
     sweep = Sweep(plan, storage, past, observers)
     try:
         if sweep.n_to_run:
-            _fit(sweep, plan, storage, cluster, images, past, time_budget)
+            _fit(sweep, plan, storage, cluster, images, past, time_budget, view)
             while time_budget is None and sweep.take_back():
-                _fit(sweep, plan, storage, cluster, images, list(sweep.records.values()), None)
+                _fit(sweep, plan, storage, cluster, images, list(sweep.records.values()), None, view)
     finally:
         sweep.close()
     return list(sweep.records.values())
@@ -58,6 +61,7 @@ def _fit(
     images: dict[str, np.ndarray],
     past: Sequence[TrialRecord],
     time_budget: float | None,
+    view: View,
 ) -> None:
     own = Path(tempfile.mkdtemp(prefix="tune-"))  # Tune's records of its own; the sweep does not read them
     shared = Shared(
@@ -74,14 +78,14 @@ def _fit(
     broker_name = f"broker-{uuid.uuid4().hex}" if cluster.pack else None
     broker = start_broker(broker_name, shared) if broker_name else None  # lives as long as this handle
     trainable = tune.with_parameters(VaeTrial, shared=shared, broker=broker_name)
+    watch = NodeWatch(cluster, storage, view)
     resources = {"cpu": cluster.cpus_per_trial, "gpu": cluster.gpus_per_trial}
     tuner = Tuner(
         tune.with_resources(trainable, resources),
         tune_config=TuneConfig(
-            search_alg=Proposals(sweep.propose),
+            search_alg=Proposals(sweep.propose, lambda: watch.slots),
             scheduler=make_scheduler(plan.space, plan.seed, past),
             num_samples=sweep.n_to_run,
-            max_concurrent_trials=cluster.slots,  # without it Tune starts one worker at a time
             reuse_actors=True,
             time_budget_s=time_budget,
             trial_name_creator=_trial_name,
@@ -90,7 +94,7 @@ def _fit(
         run_config=RunConfig(
             name="tune",
             storage_path=str(own),
-            callbacks=[sweep],
+            callbacks=[sweep, watch],
             checkpoint_config=CheckpointConfig(checkpoint_at_end=False),  # trials keep their own
             failure_config=FailureConfig(max_failures=RETRIES),
             progress_reporter=_Silent(),
