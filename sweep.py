@@ -14,7 +14,7 @@ from rich.console import Console
 
 from report.output.live_events import SweepEvents
 from tuning import options
-from tuning.cluster.checks import check_memory, check_storage
+from tuning.cluster.checks import check
 from tuning.cluster.connect import connected
 from tuning.layout import BEST_FOLDER, REPORT_FOLDER, as_typed
 from tuning.records import TrialRecord
@@ -93,15 +93,14 @@ def sweep(chosen: argparse.Namespace, plan: Plan, place: SweepStorage, past: lis
         images = loader.result()
         if past is None:
             stack.enter_context(storage.created(place, plan.expected_bytes()))
-        check_storage(cluster, place)
-        check_memory(cluster, plan.slot_bytes())
+        check(cluster, place, plan.slot_bytes())
         write_manifest(place, plan, cluster)
-        say(f"Running on {cluster.describe()}{place.mirror_note}")
+        say("\n".join([f"Running on {cluster.describe()}{place.mirror_note}", *cluster.notes]))
         space, past = plan.space, past or []
         events = SweepEvents(place.folder, searched(plan), space.modes, place.not_mirrored(past))
         stack.enter_context(closing(events))
         with Progress(space.n_runs, cluster.slots, list(space.dimensions), past, space.metric) as progress:
-            records = run.run(plan, place, cluster, images, [events, progress], past, chosen.time_budget)
+            records = run.run(plan, place, cluster, images, [events, progress], progress, past, chosen.time_budget)
     return finish(chosen, plan, place, records)
 
 

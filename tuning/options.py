@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from tuning.cluster.allot import Request
+from tuning.cluster.job import is_job
 from tuning.errors import SpaceError
 from tuning.space.overrides import Overrides
 from tuning.store.place import DEFAULT_STORAGE
@@ -39,6 +40,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     if options.report:
         others = [name for name in vars(options) if name not in WITH_REPORT]
         _refuse(parser, options, others, "--report: nothing is trained; it takes --data-dir, --storage and --top-k")
+    elif is_job():
+        options.address = options.address or "auto"  # a job runs on the cluster that it was sent to
     return options
 
 
@@ -137,13 +140,13 @@ def _pack(text: str) -> int | None:
 
 
 def _share(text: str) -> float:
-    """GPUs of a trial: Ray gives it a part of one, or several whole ones."""
+    """The part of a GPU that a trial takes."""
     try:
         value = float(text)
     except ValueError:
         value = -1.0
-    if not (0 <= value <= 1 or (value > 1 and value.is_integer())):
-        raise argparse.ArgumentTypeError(f"'{text}'; allowed: a part of a GPU from 0 to 1, or a whole number")
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"'{text}'; allowed: from 0 to 1, as a trial trains on one GPU at the most")
     return value
 
 

@@ -308,7 +308,7 @@ def refuse(*arguments: str | Path, cwd: Path, code: int = 2) -> Ended:
     ("arguments", "says"),
     [
         (["--cpus-per-trial", "1000"], r"--cpus-per-trial 1000: no node has as many; allowed: 1 to \d+"),
-        (["--gpus-per-trial", "64"], r"--gpus-per-trial 64: (there is no GPU here; allowed: 0|no node has as many)"),
+        (["--gpus-per-trial", "64"], r"--gpus-per-trial: '64'; allowed: from 0 to 1, as a trial trains on one GPU"),
         (["--storage", "file/below"], r"--storage .*/file/below: cannot hold a sweep \(.*Not a directory"),
         (["--storage", "file"], r"--storage .*/file: cannot hold a sweep \(.*exists"),
         (["--address", "127.0.0.1:1"], r"--address 127\.0\.0\.1:1: no Ray cluster answers there"),

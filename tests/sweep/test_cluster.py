@@ -1,16 +1,37 @@
 """A sweep that joins a running Ray cluster: two nodes, on one machine, that see what they are let see."""
 
+import json
+import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import ray
 
-from tests.material.sweeps import REPOSITORY, Process, events, files_below, leaderboard, ledger, manifest, metrics
+from tests.material.sweeps import (
+    REPOSITORY,
+    Process,
+    events,
+    files_below,
+    leaderboard,
+    ledger,
+    manifest,
+    metrics,
+    run,
+    start,
+)
+from tuning.cluster.access import keep_token_private
+from tuning.store.place import SweepStorage
+from tuning.workers.start_trainers import start_broker
+from tuning.workers.sweep_context import SweepContext
 
 pytestmark = pytest.mark.slow
 
@@ -26,6 +47,29 @@ cluster.wait_for_nodes()
 print("address", cluster.address, flush=True)
 time.sleep(3600)
 """
+AUTOSCALER = """
+cluster_name: fake
+max_workers: 2
+idle_timeout_minutes: 0.1
+upscaling_speed: 100
+provider:
+  type: fake_multinode
+  gcs_address: ADDRESS
+  use_node_id_as_ip: true
+  disable_node_updaters: true
+  disable_launch_config_check: true
+  foreground_node_launch: true
+head_node_type: ray.head.default
+available_node_types:
+  ray.head.default: {resources: {CPU: 0}, node_config: {}, max_workers: 0}
+  worker: {resources: {CPU: 1}, node_config: {}, min_workers: 0, max_workers: 2}
+auth: {}
+file_mounts: {}
+"""
+DISABLED = {"RAY_AUTH_MODE": "disabled"}
+RAY = [sys.executable, "-m", "ray.scripts.scripts"]
+SHORT = ("--space", "quick", "--name", "it", "--epochs", "2", "--set", "scheduler.type=none", "--top-k", "0")
+LONG = ("--space", "quick", "--name", "it", "--epochs", "100", "--set", "scheduler.type=none", "--top-k", "0")
 CODE = ("sweep.py", "tuning", "vae", "report", "search_spaces")
 OPTIONS = ("--space", "quick", "--name", "it", "--epochs", "40", "--set", "scheduler.type=none", "--top-k", "1")
 
@@ -149,3 +193,217 @@ def test_a_storage_that_a_node_does_not_see_is_refused_before_anything_starts(tm
         ended.stderr,
     ), ended.told
     assert files_below(shared) == []
+
+
+# ---------------------------------------------------------------- a cluster that grows and shrinks
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        return int(probe.getsockname()[1])
+
+
+class Node:
+    """`ray start` in a temp folder of its own, as on a machine of its own; its end is that of the machine."""
+
+    def __init__(self, cwd: Path, *options: str, **variables: str) -> None:
+        self._cwd, self._options, self._variables = cwd, options, variables
+
+    def __enter__(self) -> "Node":
+        self._folder = tempfile.TemporaryDirectory(prefix="ray-")  # Ray's sockets need a short path
+        common = (f"--temp-dir={self._folder.name}", "--disable-usage-stats", "--block")
+        self.process = Process([*RAY, "start", *common, *self._options], self._cwd, self._variables)
+        self.process.until(lambda: "Ray runtime started" in self.process.stdout(), "node", seconds=120)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.process.kill_session()
+        self._folder.cleanup()
+
+
+class Head(Node):
+    """A node that others join at `address`."""
+
+    def __init__(self, cwd: Path, *options: str, **variables: str) -> None:
+        port = free_port()
+        self.address = f"{ray.util.get_node_ip_address()}:{port}"
+        head = ("--head", f"--port={port}", f"--ray-client-server-port={free_port()}", "--include-dashboard=false")
+        super().__init__(cwd, *head, *options, **variables)
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home folder with a token: a head that starts with one asks for it."""
+    folder = tmp_path / "home"
+    folder.mkdir()
+    monkeypatch.setenv("HOME", str(folder))
+    keep_token_private()
+    return folder
+
+
+NODES = "import ray, sys; ray.init(sys.argv[1], logging_level='ERROR'); print([int(n['Alive']) for n in ray.nodes()])"
+
+
+def test_a_head_without_cpus_brings_workers_for_the_trials_that_wait_and_they_go_when_idle(
+    tmp_path: Path, home: Path
+) -> None:
+    config = tmp_path / "autoscaler.yaml"
+    head = Head(
+        tmp_path,
+        *("--num-cpus=0", f"--autoscaling-config={config}", "--object-store-memory=100000000"),
+        RAY_FAKE_CLUSTER="1",
+        AUTOSCALER_UPDATE_INTERVAL_S="1",
+    )
+    config.write_text(AUTOSCALER.replace("ADDRESS", head.address))
+    with head:
+        ended = run(*SHORT, "--trials", "4", "--address", head.address, "--storage", "shared", cwd=tmp_path)
+        assert ended.code == 0, ended.told
+        assert "Running on 1 node, 0 CPUs, 0 GPUs, up to 2 workers as trials wait; 2 trials at a time" in ended.stdout
+        assert [row["state"] for row in leaderboard(tmp_path / "shared" / "it")] == ["complete"] * 4
+        environment, deadline = {**os.environ, "RAY_AUTH_MODE": "token"}, time.monotonic() + 90
+        asks = [sys.executable, "-c", NODES, head.address]
+        alive = [1, 1, 1]
+        while sum(alive) > 1 and time.monotonic() < deadline:
+            alive = json.loads(subprocess.check_output(asks, env=environment).decode().splitlines()[-1])
+    assert sorted(alive) == [0, 0, 1], "two workers came, and both have gone"
+
+
+def test_a_node_that_dies_is_one_line_and_one_that_joins_is_used(tmp_path: Path) -> None:
+    folder = tmp_path / "shared" / "it"
+    with Head(tmp_path, "--num-cpus=1", **DISABLED) as head:
+        worker = (f"--address={head.address}", "--num-cpus=3")
+        command = (*LONG, "--trials", "6", "--address", head.address, "--storage", "shared")
+        with (
+            Node(tmp_path, *worker, **DISABLED) as node,
+            start(*command, cwd=tmp_path, environment=DISABLED) as sweep,
+        ):
+            sweep.until(lambda: all(metrics(folder, f"{i:04d}") for i in range(4)), "four trials")
+            node.process.kill_session()
+            sweep.until(lambda: "was lost" in sweep.stdout(), "the line of the node's death")
+            with Node(tmp_path, *worker, **DISABLED):
+                ended = sweep.wait()
+    assert ended.code == 0, ended.told
+    lines = ended.stdout.splitlines()
+    (lost,) = find(r"node [\d.]+ was lost, its 3 trials go on elsewhere", lines)
+    (joined,) = find(r"node [\d.]+ joined: 4 trials at a time", lines)
+    running = [re.search(r"(\d) running", line) for line in lines[lost:joined]]
+    assert all(int(found[1]) <= 1 for found in running if found), ended.told
+    assert "raylet" not in ended.stdout + ended.stderr
+    assert sorted(events(folder, "finished")) == [f"{i:04d}" for i in range(6)]
+    assert {row["state"] for row in leaderboard(folder)} == {"complete"}, ended.told
+
+
+def find(pattern: str, lines: list[str]) -> list[int]:
+    return [i for i, line in enumerate(lines) if re.fullmatch(pattern, line)]
+
+
+@pytest.mark.usefixtures("mount_namespaces")
+def test_a_node_that_joins_late_and_does_not_see_the_storage_gets_no_trials(tmp_path: Path) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    with Nodes(tmp_path, 1) as address:
+        command = (*LONG, "--trials", "3", "--address", address, "--storage", "shared")
+        with start(*command, cwd=tmp_path) as process:
+            process.until(lambda: bool(metrics(shared / "it", "0000")), "a trial")
+            with node_that_does_not_see(shared, address, tmp_path):
+                ended = process.wait()
+    assert ended.code == 0, ended.told
+    assert find(r"node [\d.]+ joined and gets no trials: it cannot read and write /.*", ended.stdout.splitlines())
+    assert {row["state"] for row in leaderboard(shared / "it")} == {"complete"}
+
+
+def test_the_broker_stays_on_the_node_of_the_driver(tmp_path: Path) -> None:
+    images = np.zeros((4, 4), np.uint8)
+    context = SweepContext(
+        images, images, "digits", (2, 2), SweepStorage(tmp_path), n_threads=1, device="cpu", n_slots=2
+    )
+    with Nodes(tmp_path, 1, 1, 1) as address:
+        ray.init(address=address, logging_level="ERROR", log_to_driver=False)
+        try:
+            here = ray.get_runtime_context().get_node_id()
+            brokers = [start_broker(f"broker-{i}", context) for i in range(6)]
+            ray.get([broker.__ray_ready__.remote() for broker, _ in brokers])
+            actors = [actor for actor in ray._private.state.actors().values() if "Broker" in actor["ActorClassName"]]
+            assert [actor["Address"]["NodeID"] for actor in actors] == [here] * 6
+        finally:
+            ray.shutdown()
+
+
+# ---------------------------------------------------------------- what is refused, and what is told
+
+
+def test_a_token_that_does_not_fit_is_refused_in_one_line(tmp_path: Path, home: Path) -> None:
+    """One that fits needs no variable: so does the sweep on the autoscaling head, above."""
+    others = tmp_path / "others"
+    others.mkdir()
+    with Head(tmp_path, "--num-cpus=1") as head:
+        for variables, fault in [
+            ({"HOME": str(others), "RAY_AUTH_TOKEN_PATH": str(others / "none")}, "there is none in"),
+            ({"RAY_AUTH_MODE": "disabled"}, "RAY_AUTH_MODE is disabled; set it to token, or not at all"),
+            ({"RAY_AUTH_TOKEN": "another"}, "the one in RAY_AUTH_TOKEN is another"),
+        ]:
+            ended = run(*SHORT, "--address", head.address, cwd=tmp_path, environment=variables)
+            assert ended.code == 2, ended.told
+            assert ended.stderr.startswith(f"--address {head.address}: the cluster asks for a token, and "), ended.told
+            assert fault in ended.stderr, ended.told
+            assert ended.stderr.count("\n") == 1, ended.told
+            assert ended.seconds < 60, ended.told
+
+
+def test_the_address_of_a_ray_client_is_refused_with_what_to_use(tmp_path: Path) -> None:
+    ended = run(*SHORT, "--address", "ray://127.0.0.1:10001", cwd=tmp_path)
+    assert ended.code == 2, ended.told
+    assert ended.stderr == (
+        "--address ray://127.0.0.1:10001: a sweep's driver runs on a node of the cluster; there use --address auto, "
+        "from elsewhere: ray job submit --working-dir . -- python sweep.py ...\n"
+    )
+
+
+@pytest.fixture(scope="module")
+def odd_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
+    """A head whose GPU is not CUDA's, and a node on which another torch seems to be installed."""
+    cwd = tmp_path_factory.mktemp("odd")
+    info = cwd / "other" / "torch-1.2.3.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: torch\nVersion: 1.2.3\n")
+    with Head(cwd, "--num-cpus=1", "--num-gpus=1", **DISABLED) as head:
+        other = {**DISABLED, "PYTHONPATH": str(info.parent)}
+        with Node(cwd, f"--address={head.address}", "--num-cpus=1", **other):
+            yield cwd, head.address
+
+
+def test_gpus_that_are_not_cudas_and_other_versions_are_told_and_trials_train_on_cpus(
+    odd_nodes: tuple[Path, str],
+) -> None:
+    cwd, address = odd_nodes
+    command = (*SHORT, "--trials", "2", "--address", address, "--storage", "shared")
+    ended = run(*command, cwd=cwd, environment=DISABLED)
+    assert ended.code == 0, ended.told
+    lines = ended.stdout.splitlines()
+    assert "Running on 2 nodes, 2 CPUs, 0 GPUs; 2 trials at a time, 1 CPU each" in lines
+    assert find(r"No trial uses the GPUs of [\d.]+: torch\.cuda\.is_available\(\) is false there", lines), ended.told
+    assert find(r"Versions differ from those here: [\d.]+ has torch 1\.2\.3 \(here [\w.+]+\)", lines), ended.told
+    assert {row["state"] for row in leaderboard(cwd / "shared" / "it")} == {"complete"}
+
+
+UPLOAD = """
+import ray, sys
+ray.init(sys.argv[1], runtime_env={"working_dir": sys.argv[2]}, logging_level="ERROR")
+print(ray.get_runtime_context().runtime_env["working_dir"])
+"""
+
+
+def test_a_job_of_the_cluster_runs_with_the_code_that_it_was_sent_with(odd_nodes: tuple[Path, str]) -> None:
+    """What `ray job submit --working-dir .` does: it uploads the folder and gives the job's process this variable."""
+    cwd, address = odd_nodes
+    upload = [sys.executable, "-c", UPLOAD, address, str(REPOSITORY)]
+    uri = subprocess.check_output(upload, env={**os.environ, **DISABLED}).decode().split()[-1]
+    assert uri.startswith("gcs://")
+    given = {"runtime_env": {"working_dir": uri, "env_vars": {"TUNE_WARN_THRESHOLD_S": "20"}}, "metadata": {}}
+    variables = {**DISABLED, "RAY_JOB_CONFIG_JSON_ENV_VAR": json.dumps(given), "RAY_ADDRESS": address}
+    command = ("--space", "quick", "--name", "job", *SHORT[4:], "--trials", "2", "--storage", "shared")
+    ended = run(*command, cwd=cwd, environment=variables)
+    assert ended.code == 0, ended.told
+    assert "Joining the Ray cluster at auto" in ended.stdout
+    assert {row["state"] for row in leaderboard(cwd / "shared" / "job")} == {"complete"}

@@ -97,6 +97,20 @@ def test_a_sweep_whose_trainer_is_killed_ends_every_trial_once_with_the_same_num
 
 
 @slow
+def test_the_death_of_the_broker_interrupts_trials_and_fails_none(tmp_path: Path, alone: Path) -> None:
+    """Killed three times, which is more often than Tune tries a trial again."""
+    folder = tmp_path / "runs" / "it"
+    with start(*NEW, "--pack", "4", cwd=tmp_path) as process:
+        for least_epochs in (5, 10, 15):
+            process.until(is_training(folder, least_epochs), "training")
+            (broker,) = workers(process, b"Broker")
+            os.kill(broker, signal.SIGKILL)
+        ended = process.wait()
+    assert ended.code == 0, ended.told
+    assert_the_sweep_of(alone, folder)
+
+
+@slow
 def test_a_packed_sweep_whose_driver_is_killed_ends_alone_with_the_same_numbers(tmp_path: Path, alone: Path) -> None:
     folder = tmp_path / "runs" / "it"
     with start(*NEW, "--pack", "4", cwd=tmp_path) as process:

@@ -25,7 +25,9 @@ from tuning.space.rules import faults_of
 from tuning.store.ledger import read_trials
 from tuning.store.place import SweepStorage
 from tuning.sweep import run
+from tuning.sweep.manifest import write_manifest
 from tuning.sweep.plan import new_plan
+from tuning.view.progress import Progress
 from vae.config import TrialConfig
 from vae.datasets.types import Images
 from vae.files import LocalFiles
@@ -58,7 +60,9 @@ def swept(folder: Path, cluster: Cluster, space: dict[str, Any]) -> list[TrialRe
     folder.mkdir()
     search = {name: dimension.model_dump() for name, dimension in chosen.dimensions.items()}
     observer = SweepEvents(folder, search, modes=chosen.modes)
-    records = run.run(plan, SweepStorage(folder), cluster, plan.load_images(), [observer])
+    write_manifest(SweepStorage(folder), plan, cluster)
+    view = Progress(chosen.n_runs, cluster.slots, [])
+    records = run.run(plan, SweepStorage(folder), cluster, plan.load_images(), [observer], view)
     observer.close()
     assert {record.state for record in records} == {"complete"}
     assert read_trials(SweepStorage(folder).place) == records

@@ -63,8 +63,8 @@ def test_a_pack_is_chosen_or_off_or_of_so_many(text: str, pack: int | None) -> N
     assert parse(["--space", "quick", "--pack", text]).pack == pack
 
 
-@pytest.mark.parametrize(("text", "share"), [("0", 0), ("0.125", 0.125), ("1", 1), ("2", 2), ("2.0", 2), ("1e-1", 0.1)])
-def test_a_share_of_a_gpu_or_whole_ones(text: str, share: float) -> None:
+@pytest.mark.parametrize(("text", "share"), [("0", 0), ("0.125", 0.125), ("1", 1), ("1e-1", 0.1)])
+def test_a_trial_takes_a_share_of_a_gpu_or_one(text: str, share: float) -> None:
     assert parse(["--space", "quick", "--gpus-per-trial", text]).gpus_per_trial == share
 
 
@@ -82,8 +82,8 @@ BAD_VALUES = [
     *[("--seed", text, "allowed: a whole number from 0") for text in ("-1", "1.0", "0x10")],
     *[("--top-k", text, "allowed: a whole number from 0") for text in ("-1", "all")],
     *[
-        ("--gpus-per-trial", text, "allowed: a part of a GPU from 0 to 1, or a whole number")
-        for text in ("-0.5", "1.5", "nan", "inf", "half", "1e400", "")
+        ("--gpus-per-trial", text, "allowed: from 0 to 1, as a trial trains on one GPU at the most")
+        for text in ("-0.5", "1.5", "2", "nan", "inf", "half", "1e400", "")
     ],
     *[
         ("--pack", text, "allowed: auto, off, or a whole number from 1 to 1024")

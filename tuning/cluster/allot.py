@@ -1,6 +1,7 @@
 """Decide how many trials the machines hold at a time and what each takes. Pure: tuning.cluster.connect asks Ray."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from tuning.errors import ClusterError
 
@@ -29,15 +30,22 @@ class Request:
 
 @dataclass(frozen=True)
 class Node:
+    """A machine of the cluster. gpus: those that torch can use; gpu_bytes: the smallest one's memory, 0: unknown."""
+
     node_id: str
     address: str
     cpus: float
     gpus: float
+    gpu_bytes: int = 0
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """The machines that are there, and what one trial takes. pack: slots of a device's trainer; 0: no trainer."""
+    """The machines that are there, and what one trial takes. pack: slots of a device's trainer; 0: no trainer.
+
+    slots: trials at a time, on workers that may still come too; n_coming: how many of those an autoscaler may run.
+    grows: trials may wait for workers. joined: the cluster was there before the sweep. notes: what to tell the user.
+    """
 
     nodes: list[Node]
     cpus_per_trial: float
@@ -45,6 +53,11 @@ class Cluster:
     slots: int
     n_threads: int
     pack: int = 0
+    n_coming: int = 0
+    grows: bool = False
+    joined: bool = False
+    max_concurrent: int | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def device(self) -> str:
@@ -54,16 +67,32 @@ class Cluster:
         """One line for a person."""
         cpus, gpus = sum(node.cpus for node in self.nodes), sum(node.gpus for node in self.nodes)
         where = f"{len(self.nodes)} node{'s' * (len(self.nodes) > 1)}, {cpus:g} CPUs, {gpus:g} GPUs"
-        share = f"{self.cpus_per_trial:g} CPU" + (f" + {self.gpus_per_trial:g} GPU" if self.gpus_per_trial else "")
+        where += f", up to {self.n_coming} worker{'s' * (self.n_coming > 1)} as trials wait" if self.n_coming else ""
         together = f", up to {self.pack} training as one" if self.pack else ""
-        return f"{where}; {self.slots} trials at a time, {share} each{together}"
+        return f"{where}; {self.slots} trials at a time, {self.share()} each{together}"
+
+    def share(self) -> str:
+        """What one trial takes, '0.5 CPU + 0.0312 GPU'."""
+        return f"{self.cpus_per_trial:g} CPU" + (f" + {self.gpus_per_trial:g} GPU" if self.gpus_per_trial else "")
+
+    def slots_on(self, nodes: Sequence[Node]) -> int:
+        """Trials at a time when these nodes are alive, at least one: nodes come and go while a sweep runs."""
+        room = sum(self.room(node) for node in nodes)
+        room = max(room, self.slots) if self.grows else room
+        return max(1, min(room, self.max_concurrent or room))
+
+    def room(self, node: Node) -> int:
+        """How many trials a node has room for."""
+        return _slots(node, self.cpus_per_trial, self.gpus_per_trial, self.pack)
 
 
-def allot(request: Request, nodes: list[Node], capacity: list[Node]) -> Cluster:
-    """Choose each trial's share. nodes: the live ones; capacity: all that may become live.
+def allot(request: Request, nodes: list[Node], coming: Sequence[Node] = (), notes: Sequence[str] = ()) -> Cluster:
+    """Choose each trial's share. nodes: the live ones; coming: workers that an autoscaler may run, live ones too.
 
     Raises ClusterError if no node can hold a trial as the user asked for it.
     """
+    joined = request.address is not None
+    capacity = [*nodes[:1], *coming] if coming else _promised(request, nodes)
     _check(request, capacity)
     pack = _pack(request, capacity)
     cpus, gpus = _packed_share(request, capacity, pack) if pack else _share(request, capacity)
@@ -71,7 +100,42 @@ def allot(request: Request, nodes: list[Node], capacity: list[Node]) -> Cluster:
     if not slots:
         raise ClusterError(f"no node has both {cpus:g} CPUs and {gpus:g} GPUs for a trial")
     n_threads = int(min(node.cpus for node in capacity if node.cpus)) if pack and not gpus else request.cpus_per_trial
-    return Cluster(nodes, cpus, gpus, min(slots, request.max_concurrent or slots), n_threads, pack)
+    cluster = Cluster(
+        nodes=nodes,
+        cpus_per_trial=cpus,
+        gpus_per_trial=gpus,
+        slots=request.max_concurrent
+        if joined and request.max_concurrent
+        else min(slots, request.max_concurrent or slots),
+        n_threads=n_threads,
+        pack=pack,
+        n_coming=len(coming),
+        grows=bool(coming) or (joined and (request.max_concurrent or 0) > slots),
+        joined=joined,
+        max_concurrent=request.max_concurrent,
+    )
+    return replace(cluster, notes=(*notes, *_idle(cluster)))
+
+
+def _promised(request: Request, nodes: list[Node]) -> list[Node]:
+    """The live nodes; where none of a cluster has a CPU, --max-concurrent promises workers that hold a trial each."""
+    if request.address is None or any(node.cpus for node in nodes):
+        return nodes
+    if request.max_concurrent is None:
+        raise ClusterError(
+            "no node of the cluster has a CPU for trials, and its head names no autoscaler's configuration that says "
+            "which workers may come; start a worker, or give --max-concurrent N for N trials that wait for workers"
+        )
+    return [Node("", "to come", float(request.cpus_per_trial), 1.0 if request.gpus_per_trial else 0.0)]
+
+
+def _idle(cluster: Cluster) -> list[str]:
+    """A line that names the nodes whose CPUs no trial can use, if there are any."""
+    idle = [node.address for node in cluster.nodes if node.cpus and not cluster.room(node)]
+    if not idle:
+        return []
+    advice = "; with --gpus-per-trial 0 trials train on CPUs alone" if cluster.gpus_per_trial else ""
+    return [f"No trial runs on {', '.join(idle)}: each takes {cluster.share()}{advice}"]
 
 
 def _check(request: Request, capacity: list[Node]) -> None:

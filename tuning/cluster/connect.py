@@ -2,8 +2,8 @@
 
 import logging
 import os
+import re
 import signal
-import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,15 +11,17 @@ from types import FrameType
 from typing import Any
 
 import ray
+from ray._private import ray_logging, services
 
-from tuning.cluster.allot import Cluster, Node, Request, allot
+from tuning.cluster import job
+from tuning.cluster.access import keep_token_private, no_cluster, present_token
+from tuning.cluster.allot import Cluster, Request, allot
+from tuning.cluster.machines import coming_nodes, live_nodes, surveyed
 from tuning.errors import ClusterError
 from tuning.layout import REPOSITORY
 
-NOT_SHIPPED = ["/.git", "/.venv", "/runs", "/models", "/data", "/.ci", "/tests", "**/__pycache__", "*.safetensors"]
-MOST_WORKERS = 1000  # counted for an autoscaler that sets no limit
-ANSWER_SECONDS = 10  # a head has this long to answer
-HTTP2_GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+SHIPPED = ("vae", "tuning", "report", "search_spaces", "sweep.py")  # what workers get; .rayignore says it for jobs
+NOT_SHIPPED = ["/*", "!/.", *(f"!/{name}" for name in SHIPPED), "__pycache__"]
 SETTINGS = {
     "RAY_AIR_NEW_OUTPUT": "0",  # makes Tune silent, together with a reporter of ours and verbose=0
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
@@ -27,6 +29,7 @@ SETTINGS = {
     "RAY_DISABLE_IMPORT_WARNING": "1",
     "RAY_IGNORE_UNHANDLED_ERRORS": "1",  # when a full disk stops the sweep, Tune leaves errors of other trials unread
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_MAX_PENDING_TRIALS_PG": "100000",  # tuning.sweep.run.Proposals limits them, as nodes come and go
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000",  # no snapshots of Tune: a sweep resumes from its ledger
     "TUNE_WARN_THRESHOLD_S": "30",
 }
@@ -71,71 +74,40 @@ def _interrupt_held_back() -> Iterator[None]:
 
 
 def _start(request: Request) -> None:
-    quiet: dict[str, Any] = {} if request.verbose else {"logging_level": "ERROR", "log_to_driver": False}
+    keep_token_private()
+    quiet: dict[str, Any] = {}
+    if not request.verbose:
+        quiet = {"logging_level": "ERROR", "log_to_driver": False}
+        # A node that dies sends a screen of its store's state, which log_to_driver lets pass.
+        ray_logging.stdout_deduplicator.skip_re = re.compile("")
     if request.address is None:
         os.environ["PYTHONPATH"] = os.pathsep.join([str(REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])])
         ray.init(address="local", include_dashboard=False, **quiet)
         return
-    if silence := _silence(request.address):
-        raise _no_cluster(request.address, silence)
     try:
-        ray.init(
-            address=request.address,
-            runtime_env={"working_dir": str(REPOSITORY), "excludes": NOT_SHIPPED, "env_vars": SETTINGS},
-            **quiet,
-        )
+        address = _found(request.address)
+        present_token(address)
+        runtime_env = {"working_dir": str(REPOSITORY), "excludes": NOT_SHIPPED, "env_vars": SETTINGS}
+        ray.init(address=address, runtime_env=job.without_jobs_own(runtime_env), **quiet)
     except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
-        raise _no_cluster(request.address, " ".join(str(error).split())[:200]) from None
+        raise no_cluster(request.address, str(error)) from None
 
 
-def _no_cluster(address: str, reason: str) -> ClusterError:
-    return ClusterError(
-        f"--address {address}: no Ray cluster answers there ({reason}); start one with 'ray start --head' "
-        "or 'ray up cluster.yaml'; where it uses tokens, RAY_AUTH_MODE=token must be set here too"
-    )
-
-
-def _silence(address: str) -> str:
-    """Say why no head of Ray answers at host:port; '' if one does. Ray itself would go on asking for minutes.
-
-    A head speaks gRPC over HTTP/2, and an HTTP/2 server's first frame has type 4 (RFC 9113, section 3.4).
-    """
-    host, colon, port = address.rpartition(":")
-    if "/" in address or not colon or not port.isdecimal() or os.environ.get("RAY_USE_TLS", "0") != "0":
-        return ""
-    try:
-        with socket.create_connection((host.strip("[]"), int(port)), ANSWER_SECONDS) as server:
-            server.sendall(HTTP2_GREETING)
-            frame = server.makefile("rb").read(4)  # its length in three bytes, then its type
-    except (OSError, OverflowError) as error:
-        return str(error)
-    return "" if frame[3:] == b"\x04" else "what answers is something else; the port of a head is 6379 unless told"
+def _found(address: str) -> str:
+    """host:port of the head. Raises ClusterError for an address that sweep.py cannot use, ConnectionError for none."""
+    if address.startswith("ray://"):
+        raise ClusterError(
+            f"--address {address}: a sweep's driver runs on a node of the cluster; there use --address auto, "
+            "from elsewhere: ray job submit --working-dir . -- python sweep.py ..."
+        )
+    if address != "auto":
+        return address
+    found: str = services.canonicalize_bootstrap_address_or_die(address)  # ray.init would ask a dead one for minutes
+    return found
 
 
 def _measure(request: Request) -> Cluster:
-    nodes = [
-        Node(
-            node["NodeID"],
-            node["NodeManagerAddress"],
-            _amount(node["Resources"], "CPU"),
-            _amount(node["Resources"], "GPU"),
-        )
-        for node in ray.nodes()
-        if node["Alive"]
-    ]
-    return allot(request, nodes, _autoscaled() or nodes)  # an autoscaler brings workers as trials wait for them
-
-
-def _amount(resources: Any, name: str) -> float:
-    return float(resources.get(name, 0.0))
-
-
-def _autoscaled() -> list[Node]:
-    """Every worker that the cluster's autoscaler may start; [] where there is none."""
-    config = ray._private.state.state.get_cluster_config()  # no public call says it
-    groups = config.node_group_configs if config else []
-    return [
-        Node("", group.name, _amount(group.resources, "CPU"), _amount(group.resources, "GPU"))
-        for group in groups
-        for _ in range(max(1, min(group.max_count, MOST_WORKERS)))
-    ]
+    """Look at the nodes before any trial is placed: their GPUs and versions, and what an autoscaler may add."""
+    nodes, joined = live_nodes(), request.address is not None
+    nodes, notes = surveyed(nodes) if joined or any(node.gpus for node in nodes) else (nodes, [])
+    return allot(request, nodes, coming_nodes(nodes) if joined else [], notes)

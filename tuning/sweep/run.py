@@ -17,6 +17,7 @@ from ray.tune.progress_reporter import ProgressReporter
 from ray.tune.search import Searcher
 
 from tuning.cluster.allot import Cluster
+from tuning.cluster.watch import NodeWatch, View
 from tuning.records import Observer, TrialRecord
 from tuning.search.early_stopping import RESULT, make_scheduler
 from tuning.store.place import SweepStorage
@@ -36,10 +37,12 @@ def run(
     cluster: Cluster,
     images: dict[str, np.ndarray],
     observers: Sequence[Observer],
+    view: View,
     past: Sequence[TrialRecord] = (),
     time_budget: float | None = None,
 ) -> list[TrialRecord]:
-    """Run every trial that the plan still lacks; `images`: uint8 [N, D] of "train" and "validation".
+    """Run every trial that the plan still lacks; `images`: uint8 [N, D] of "train" and "validation"; `view`: is told
+    of nodes that join or die.
 
     Returns all records, the past ones too; one still "running" was stopped with the sweep, by Ctrl-C or
     the time budget (seconds), and goes on when it is resumed.
@@ -52,7 +55,7 @@ def run(
         # Then come the trials whose trainer died again and again: one of them kills it, and whichever trained
         # beside it fell with it. One at a time, each either ends well or is found out.
         while sweep.queue.n_to_run:
-            _fit(sweep, plan, cluster, context, time_budget)
+            _fit(sweep, plan, cluster, context, view, time_budget)
             if time_budget is not None or not sweep.queue.take_back():
                 break
     finally:
@@ -81,23 +84,24 @@ def _context(plan: Plan, storage: SweepStorage, cluster: Cluster, images: dict[s
     )
 
 
-def _fit(sweep: Sweep, plan: Plan, cluster: Cluster, context: SweepContext, time_budget: float | None) -> None:
+def _fit(
+    sweep: Sweep, plan: Plan, cluster: Cluster, context: SweepContext, view: View, time_budget: float | None
+) -> None:
     """Let Tune run what waits in the queue, until all has ended or the sweep is stopped."""
     tunes_own = Path(tempfile.mkdtemp(prefix="tune-"))  # Tune insists on records of its own; nothing reads them
     broker_name = f"broker-{uuid.uuid4().hex}" if cluster.pack else None
-    broker = start_broker(broker_name, context) if broker_name else None  # lives as long as this handle
+    broker = start_broker(broker_name, context) if broker_name else None  # lives as long as these handles
     trainable = tune.with_resources(
         tune.with_parameters(VaeTrial, context=context, broker=broker_name),
         {"cpu": cluster.cpus_per_trial, "gpu": cluster.gpus_per_trial},
     )
+    watch = NodeWatch(cluster, context.storage, view)
     tuner = Tuner(
         trainable,
         tune_config=TuneConfig(
-            search_alg=Proposals(sweep.propose),
+            search_alg=Proposals(sweep.propose, lambda: 1 if sweep.queue.is_alone else watch.slots),
             scheduler=make_scheduler(plan.space, plan.seed, list(sweep.records.values())),
             num_samples=sweep.queue.n_to_run,
-            # Without it Tune starts one worker at a time.
-            max_concurrent_trials=1 if sweep.queue.is_alone else cluster.slots,
             reuse_actors=True,
             time_budget_s=time_budget,
             trial_name_creator=_trial_name,
@@ -106,7 +110,7 @@ def _fit(sweep: Sweep, plan: Plan, cluster: Cluster, context: SweepContext, time
         run_config=RunConfig(
             name="tune",
             storage_path=str(tunes_own),
-            callbacks=[sweep],
+            callbacks=[sweep, watch],
             checkpoint_config=CheckpointConfig(checkpoint_at_end=False),  # trials keep their own
             failure_config=FailureConfig(max_failures=DEATHS - 1),
             progress_reporter=_Silent(),
@@ -124,15 +128,23 @@ def _fit(sweep: Sweep, plan: Plan, cluster: Cluster, context: SweepContext, time
 class Proposals(Searcher):  # type: ignore[misc]
     """Tune asks here for each trial's config. It brings no results here: the driver's callback has them."""
 
-    def __init__(self, propose: Callable[[], dict[str, Any]]) -> None:
+    def __init__(self, propose: Callable[[], dict[str, Any]], slots: Callable[[], int]) -> None:
+        """slots: how many trials may be under way now. Tune has such a limit too, but its own is fixed, and does not
+        follow nodes that come and go."""
         super().__init__(metric=RESULT, mode="max")
         self._propose = propose
+        self._slots = slots
+        self._under_way: set[str] = set()
 
-    def suggest(self, trial_id: str) -> dict[str, Any]:
+    def suggest(self, trial_id: str) -> dict[str, Any] | None:
+        """The next trial's config, or None: not now, ask again."""
+        if len(self._under_way) >= self._slots():
+            return None
+        self._under_way.add(trial_id)
         return self._propose()
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        pass
+        self._under_way.discard(trial_id)
 
     def save(self, checkpoint_path: str) -> None:
         pass  # a sweep resumes from the ledger

@@ -59,6 +59,10 @@ class Progress:
         self._records[record.trial_id] = record
         self._running[record.trial_id] = record
 
+    def waits(self, trial_id: str) -> None:
+        """A trial lost its worker, and does not run until it is started again."""
+        self._running.pop(trial_id, None)
+
     def epoch(self, record: TrialRecord, metrics: EpochMetrics, preview: Any) -> None:
         self._line()
 

@@ -5,6 +5,7 @@ trainers. Trials are given names, not handles. A trainer takes no GPU of Ray's, 
 the shares of it. Ray restarts a trainer that crashed, without its trials; Tune then retries those.
 """
 
+import uuid
 from typing import Any
 
 import ray
@@ -16,18 +17,25 @@ CALLS = 16  # at once, of trials that leave while others wait for their epoch; t
 
 
 def start_broker(name: str, context: SweepContext) -> Any:
-    """Create the broker. It lives as long as the handle that this returns."""
-    return ray.remote(Broker).options(name=name, num_cpus=0).remote(name, [ray.put(context)], context.n_slots)
+    """Create the broker. It lives as long as the driver keeps what this returns."""
+    # An actor without CPUs may land on any node, and the broker's death ends every trainer. So it stays beside the
+    # driver, and Ray starts it again there.
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    options = {"name": name, "num_cpus": 0, "scheduling_strategy": here, "max_restarts": -1, "max_task_retries": -1}
+    reference = ray.put(context)
+    # Ray warns of a reference among the arguments of an actor that restarts. The driver keeps this one: pickle it.
+    broker = ray.remote(Broker).options(**options).remote(name, ray.cloudpickle.dumps(reference), context.n_slots)
+    return broker, reference
 
 
 class Broker:
     """Creates one trainer for each device. It answers one call at a time, so it cannot create two."""
 
-    def __init__(self, name: str, context: list[Any], n_slots: int) -> None:
-        """context: a reference to it, in a list because Ray resolves a bare one. The broker keeps the reference, for
-        Ray to give the context again to a trainer that restarts."""
-        self._name = name
-        self._context = context[0]
+    def __init__(self, name: str, context: bytes, n_slots: int) -> None:
+        """context: a reference to it, pickled. The broker keeps the reference, for Ray to give the context again to a
+        trainer that restarts."""
+        self._name = f"{name}-{uuid.uuid4().hex[:8]}"  # a broker that was restarted gives its trainers new names
+        self._context = ray.cloudpickle.loads(context)
         self._n_slots = n_slots
         self._trainers: dict[str, Any] = {}
 
@@ -73,6 +81,7 @@ class TrainerProcess:
         self._trainer.leave(trial_id, keep)
 
 
-def trainer_of(broker: str, node_id: str, gpu: str | None) -> Any:
-    """The actor that trains for this device; the broker starts it where there is none yet."""
-    return ray.get_actor(ray.get(ray.get_actor(broker).trainer.remote(node_id, gpu)))
+def trainer_of(broker: str, node_id: str, gpu: str | None) -> str:
+    """The name of the actor that trains for this device; the broker starts it where there is none yet."""
+    name: str = ray.get(ray.get_actor(broker).trainer.remote(node_id, gpu))
+    return name

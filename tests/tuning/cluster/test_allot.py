@@ -15,7 +15,7 @@ def nodes(*sizes: tuple[float, float]) -> list[Node]:
 
 def on(*sizes: tuple[float, float], **asked: object) -> Cluster:
     machines = nodes(*sizes)
-    return allot(Request(**asked), machines, machines)  # type: ignore[arg-type]
+    return allot(Request(**asked), machines)  # type: ignore[arg-type]
 
 
 def numbers(cluster: Cluster) -> tuple[float, float, int, int, int]:
@@ -81,9 +81,49 @@ def test_shares_are_those_worked_out_by_hand(
 
 def test_what_an_autoscaler_may_bring_counts_and_the_nodes_are_those_that_are_there() -> None:
     there = nodes((0, 0))
-    cluster = allot(Request(), there, nodes((16, 1), (16, 1), (16, 1)))
+    cluster = allot(Request(address="auto"), there, nodes((16, 1), (16, 1), (16, 1)))
     assert numbers(cluster) == (0.5, 0.0312, 96, 1, 32)
     assert cluster.nodes == there
+    assert cluster.describe() == (
+        "1 node, 0 CPUs, 0 GPUs, up to 3 workers as trials wait; 96 trials at a time, 0.5 CPU + 0.0312 GPU each, "
+        "up to 32 training as one"
+    )
+
+
+def test_on_a_cluster_max_concurrent_above_what_fits_lets_trials_wait_for_workers() -> None:
+    there = nodes((4, 0))
+    assert allot(Request(max_concurrent=9), there).slots == 4
+    cluster = allot(Request(address="auto", max_concurrent=9), there)
+    assert (cluster.slots, cluster.grows) == (9, True)
+    assert allot(Request(address="auto", max_concurrent=3), there).slots == 3
+
+
+def test_where_no_node_has_a_cpu_max_concurrent_promises_workers() -> None:
+    """KubeRay's head is one such: its autoscaler's configuration is no file on the head."""
+    with pytest.raises(ClusterError, match=r"^no node of the cluster has a CPU .* or give --max-concurrent N"):
+        allot(Request(address="auto"), nodes((0, 0)))
+    assert numbers(allot(Request(address="auto", max_concurrent=6), nodes((0, 0)))) == (1, 0, 6, 1, 0)
+    asked = Request(address="auto", max_concurrent=16, gpus_per_trial=0.125)
+    assert numbers(allot(asked, nodes((0, 0)))) == (0.125, 0.125, 16, 1, 8)
+
+
+def test_trials_at_a_time_follow_the_nodes_that_live() -> None:
+    first, second = nodes((4, 0), (8, 0))
+    cluster = allot(Request(address="auto"), [first])
+    assert [cluster.slots_on(live) for live in ([first], [first, second], [second], [])] == [4, 12, 8, 1]
+    limited = allot(Request(address="auto", max_concurrent=3), [first])
+    assert limited.slots_on([first, second]) == 3
+    growing = allot(Request(address="auto"), nodes((0, 0)), [second, second])
+    assert [growing.slots_on(live) for live in ([], [second], [second] * 3)] == [16, 16, 24]
+
+
+def test_nodes_that_stay_idle_are_named_with_what_would_use_them() -> None:
+    assert on((16, 1), (8, 0), (0, 0)).notes == (
+        "No trial runs on 10.0.0.1: each takes 0.5 CPU + 0.0312 GPU; "
+        "with --gpus-per-trial 0 trials train on CPUs alone",
+    )
+    assert on((16, 0), (2, 0), cpus_per_trial=4).notes == ("No trial runs on 10.0.0.1: each takes 4 CPU",)
+    assert on((16, 1), (8, 0), gpus_per_trial=0).notes == ()
 
 
 def test_a_cluster_trains_on_gpus_where_its_trials_have_a_share_of_one() -> None:

@@ -1,9 +1,10 @@
-"""cluster.yaml, checked without a cloud: by Ray's own validator, and for the mistakes that it accepts in silence."""
+"""cluster.yaml and its siblings, without a cloud: Ray's own validator, and the mistakes that it accepts in silence."""
 
 import copy
 import re
 import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -12,15 +13,16 @@ import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
 
 from tests.material.paths import REPOSITORY
+from tuning.cluster.machines import workers_of
 
 Config = dict[str, Any]
 
 CLUSTER_YAML = REPOSITORY / "cluster.yaml"
-ON_PREMISE_MARK = "# --- on-premise ---\n"
-REPLACED_ON_PREMISE = ("head_node_type", "available_node_types", "max_workers", "head_setup_commands")
+GCP_YAML, ON_PREMISE_YAML = (REPOSITORY / "clusters" / name for name in ("gcp.yaml", "on-prem.yaml"))
 
 INSTANCE_TYPE = re.compile(r"[a-z]+[a-z0-9-]*\d[a-z0-9-]*\.(nano|micro|small|medium|(\d*x)?large|metal(-\d+xl)?)")
 GPU_FAMILIES = re.compile(r"(g|p)\d")
+GCP_MACHINE = re.compile(r"(?P<family>[a-z]\d[a-z]?)-[a-z]+-(?P<cpus>\d+)")
 LOOPBACK = {"127.0.0.1", "localhost"}
 TOKEN = "~/.ray/auth_token"
 
@@ -35,12 +37,16 @@ def faults(config: Config) -> list[str]:
     for name, node_type in prepared["available_node_types"].items():
         if node_type["min_workers"] > node_type["max_workers"]:
             found.append(f"{name}: min_workers is above max_workers")
-        if prepared["provider"]["type"] == "aws":
-            found += [f"{name}: {fault}" for fault in node_faults(node_type, name == prepared["head_node_type"])]
+        of_provider = {"aws": aws_faults, "gcp": gcp_faults}.get(prepared["provider"]["type"])
+        if of_provider is not None:
+            is_head = name == prepared["head_node_type"]
+            found += [f"{name}: {fault}" for fault in of_provider(node_type, is_head)]
+            if is_head and node_type["resources"].get("CPU") != 0:
+                found.append(f"{name}: trials may run on the head")
     return found
 
 
-def node_faults(node_type: Config, is_head: bool) -> Iterator[str]:
+def aws_faults(node_type: Config, is_head: bool) -> Iterator[str]:
     node = node_type["node_config"]
     instance_type = node.get("InstanceType", "")
     if not INSTANCE_TYPE.fullmatch(instance_type):
@@ -51,8 +57,25 @@ def node_faults(node_type: Config, is_head: bool) -> Iterator[str]:
         yield "no ImageId: Ray's default image is too old for the pinned torch"
     if "InstanceMarketOptions" in node:
         yield "spot instance"
-    if is_head and node_type["resources"].get("CPU") != 0:
-        yield "trials may run on the head"
+
+
+def gcp_faults(node_type: Config, is_head: bool) -> Iterator[str]:
+    node, resources = node_type["node_config"], node_type["resources"]
+    machine_type = GCP_MACHINE.fullmatch(node.get("machineType", ""))
+    if machine_type is None:
+        yield f"machineType {node.get('machineType', '')!r} is not of the form family-kind-cpus"
+    elif not is_head:
+        if resources.get("CPU") != int(machine_type["cpus"]):
+            yield f"resources say {resources.get('CPU')} CPUs, {machine_type[0]} has {machine_type['cpus']}"
+        if not resources.get("GPU") or machine_type["family"] not in ("g2", "a2", "a3"):
+            yield f"{machine_type[0]} and its resources have no GPU"
+        if {"onHostMaintenance": "TERMINATE"} not in node.get("scheduling", []):
+            yield "onHostMaintenance is not TERMINATE, which a GPU needs"
+    if any(schedule.get("preemptible") for schedule in node.get("scheduling", [])):
+        yield "preemptible instance"
+    sources = [disk.get("initializeParams", {}).get("sourceImage", "") for disk in node.get("disks", [])]
+    if not any("/images/" in source for source in sources):
+        yield "no sourceImage"
 
 
 def mount_faults(prepared: Config) -> Iterator[str]:
@@ -125,29 +148,33 @@ def is_no_shell_command(command: str) -> bool:
     return subprocess.run(["bash", "-n", "-c", command], capture_output=True, check=False).returncode != 0
 
 
-@pytest.fixture
-def aws() -> Config:
-    config: Config = yaml.safe_load(CLUSTER_YAML.read_text())
+def read(path: Path) -> Config:
+    config: Config = yaml.safe_load(path.read_text())
     return config
 
 
 @pytest.fixture
-def on_premise(aws: Config) -> Config:
-    """cluster.yaml after what its last section says to delete and to put in place."""
-    section = CLUSTER_YAML.read_text().partition(ON_PREMISE_MARK)[2]
-    kept = {key: value for key, value in aws.items() if key not in REPLACED_ON_PREMISE}
-    return {**kept, **yaml.safe_load(re.sub(r"^# ?", "", section, flags=re.MULTILINE))}
+def aws() -> Config:
+    return read(CLUSTER_YAML)
 
 
-def test_ray_accepts_the_file_and_it_has_no_silent_fault(aws: Config) -> None:
-    validate_config(prepare_config(aws))
-    assert faults(aws) == []
+@pytest.fixture
+def gcp() -> Config:
+    return read(GCP_YAML)
 
 
-def test_ray_accepts_the_on_premise_variant_and_it_has_no_silent_fault(on_premise: Config) -> None:
-    assert on_premise["provider"]["type"] == "local"
-    validate_config(prepare_config(on_premise))
-    assert faults(on_premise) == []
+@pytest.fixture
+def on_premise() -> Config:
+    return read(ON_PREMISE_YAML)
+
+
+FILES = [CLUSTER_YAML, GCP_YAML, ON_PREMISE_YAML]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_ray_accepts_the_file_and_it_has_no_silent_fault(path: Path) -> None:
+    validate_config(prepare_config(read(path)))
+    assert faults(read(path)) == []
 
 
 def test_ray_rejects_a_key_that_it_does_not_know(aws: Config) -> None:
@@ -156,17 +183,34 @@ def test_ray_rejects_a_key_that_it_does_not_know(aws: Config) -> None:
         validate_config(prepare_config(aws))
 
 
-def test_there_are_no_gpu_workers_until_a_sweep_asks_for_them(aws: Config) -> None:
-    workers = [node_type for name, node_type in aws["available_node_types"].items() if name != aws["head_node_type"]]
+@pytest.mark.parametrize("path", [CLUSTER_YAML, GCP_YAML], ids=lambda path: path.name)
+def test_there_are_no_gpu_workers_until_a_sweep_asks_for_them(path: Path) -> None:
+    config = read(path)
+    kinds = config["available_node_types"].items()
+    workers = [node_type for name, node_type in kinds if name != config["head_node_type"]]
     assert [worker["min_workers"] for worker in workers] == [0]
-    assert all(0 < worker["max_workers"] <= aws["max_workers"] for worker in workers)
+    assert all(0 < worker["max_workers"] <= config["max_workers"] for worker in workers)
 
 
-def test_the_opening_comment_names_every_place_to_fill_in(aws: Config) -> None:
-    opening = CLUSTER_YAML.read_text().partition("\ncluster_name:")[0]
-    places = set(re.findall(r"\b[a-z]+-FILL_IN", yaml.safe_dump(aws)))
-    assert places == {"ami-FILL_IN", "fs-FILL_IN"}
+@pytest.mark.parametrize(
+    ("path", "places"),
+    [
+        (CLUSTER_YAML, {"ami-FILL_IN", "fs-FILL_IN"}),
+        (GCP_YAML, {"project-FILL_IN", "image-FILL_IN", "share-FILL_IN"}),
+    ],
+    ids=["cluster.yaml", "gcp.yaml"],
+)
+def test_the_opening_comment_names_every_place_to_fill_in(path: Path, places: set[str]) -> None:
+    opening = path.read_text().partition("\ncluster_name:")[0]
+    assert set(re.findall(r"\b[a-z]+-FILL_IN", yaml.safe_dump(read(path)))) == places
     assert all(place in opening for place in places)
+
+
+def test_a_sweep_knows_the_workers_that_each_cloud_may_start(gcp: Config, aws: Config) -> None:
+    """`ray up` writes the resources of AWS's instance types into the file that the head reads; Google's are said."""
+    assert [(node.cpus, node.gpus) for node in workers_of(prepare_config(gcp))] == [(8, 1)] * 4
+    aws["available_node_types"]["gpu_worker"]["resources"] = {"CPU": 8, "GPU": 1}
+    assert [(node.cpus, node.gpus) for node in workers_of(prepare_config(aws))] == [(8, 1)] * 4
 
 
 def at(*path: str | int, value: Any) -> Callable[[Config], None]:
@@ -263,3 +307,30 @@ def test_a_fault_that_ray_accepts_in_silence_is_found(
 def test_an_on_premise_head_that_takes_trials_is_found(on_premise: Config) -> None:
     replaced("head_start_ray_commands", "--num-cpus=0", "")(on_premise)
     assert faults(on_premise) == ["head: trials may run on the head"]
+
+
+GCP_NODE = (*WORKER, "node_config")
+SCHEDULING = (*GCP_NODE, "scheduling")
+
+
+@pytest.mark.parametrize(
+    ("mutate", "fault"),
+    [
+        (at(*GCP_NODE, "machineType", value="g2.standard.8"), "'g2.standard.8' is not of the form"),
+        (at(*GCP_NODE, "machineType", value="g2-standard-16"), "resources say 8 CPUs, g2-standard-16 has 16"),
+        (at(*GCP_NODE, "machineType", value="n2-standard-8"), "n2-standard-8 and its resources have no GPU"),
+        (at(*WORKER, "resources", value={"CPU": 8}), "g2-standard-8 and its resources have no GPU"),
+        (at(*SCHEDULING, value=[]), "onHostMaintenance is not TERMINATE"),
+        (at(*SCHEDULING, value=[{"preemptible": True}]), "preemptible instance"),
+        (without(*GCP_NODE, "disks"), "no sourceImage"),
+        (at(*HEAD, "resources", value={"CPU": 4}), "head: trials may run on the head"),
+        (bounds(min_workers=3, max_workers=2), "gpu_worker: min_workers is above max_workers"),
+        (replaced("setup_commands", "/mnt/shared", "/mnt/scratch"), "workers: /mnt/shared is not mounted"),
+    ],
+)
+def test_a_fault_on_google_cloud_that_ray_accepts_in_silence_is_found(
+    gcp: Config, mutate: Callable[[Config], None], fault: str
+) -> None:
+    mutate(gcp)
+    validate_config(prepare_config(copy.deepcopy(gcp)))
+    assert any(fault in found for found in faults(gcp)), "\n".join(faults(gcp))

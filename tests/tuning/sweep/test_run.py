@@ -12,7 +12,7 @@ from tuning.sweep.run import Proposals, unwrapped
 
 def test_tune_is_given_each_proposal_and_its_results_go_elsewhere(tmp_path: Path) -> None:
     given = iter([{"trial_id": "0000"}, {"trial_id": "0001"}])
-    proposals = Proposals(lambda: next(given))
+    proposals = Proposals(lambda: next(given), lambda: 2)
     assert proposals.suggest("a") == {"trial_id": "0000"}
     proposals.on_trial_complete("a", {"score": -100.0})
     assert proposals.suggest("b") == {"trial_id": "0001"}
