@@ -172,8 +172,8 @@ def test_the_ledger_has_every_trial_proposed_and_finished_once(folder: Path) -> 
     for line in ledger(folder):
         order.setdefault(line["trial"], []).append(line["event"])
     for row in leaderboard(folder):
-        checkpointed = ["checkpointed"] if row["state"] == "complete" else []
-        assert order[row["trial_id"]] == ["proposed", "started", *checkpointed, "finished"]
+        last = {"complete": ["checkpointed"], "pruned": ["stopping"], "failed": []}[row["state"]]
+        assert order[row["trial_id"]] == ["proposed", "started", *last, "finished"]
 
 
 def test_the_manifest_says_what_ran_on_what(folder: Path) -> None:

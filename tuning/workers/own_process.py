@@ -27,7 +27,8 @@ class OwnProcess:
     def join(self, trial_id: str, config: dict[str, Any], n_known: int) -> None:
         context = self._context
         files = context.storage.trial_files(trial_id)
-        training = Training(self._pack, TrialConfig(**config), context.dataset, context.image_shape, files)
+        data = context.dataset, context.image_shape
+        training = Training(self._pack, TrialConfig(**config), *data, files, damaged_is_absent=True)
         self._results = TuneResults(training, n_known, context.preview_epochs, context.metric)
 
     def result(self) -> dict[str, Any]:

@@ -93,7 +93,8 @@ class Trainer:
             before = self._remove(trial_id, keep=False)
             if before is not None:
                 before.files.flush()
-            training = Training(self._pack(shape), trial_config, context.dataset, context.image_shape, files)
+            data = context.dataset, context.image_shape
+            training = Training(self._pack(shape), trial_config, *data, files, damaged_is_absent=True)
             results = TuneResults(training, n_known, context.preview_epochs, context.metric)
             with self._changed:
                 self._members[trial_id] = _Member(results, files, shape)

@@ -27,9 +27,18 @@ class Training:
     """A trial in a pack, with its history and its files."""
 
     def __init__(
-        self, pack: Pack, config: TrialConfig, dataset: str, image_shape: tuple[int, int], files: Files
+        self,
+        pack: Pack,
+        config: TrialConfig,
+        dataset: str,
+        image_shape: tuple[int, int],
+        files: Files,
+        damaged_is_absent: bool = False,
     ) -> None:
-        """Raises CheckpointError where the files hold a checkpoint of another config or of other images."""
+        """damaged_is_absent: a checkpoint or model that cannot be read, such as a power cut leaves, is trained again.
+
+        Raises CheckpointError where the files hold a checkpoint of another config or of other images, or a damaged
+        one."""
         self.pack = pack
         self.config = config
         self.dataset = dataset
@@ -41,10 +50,16 @@ class Training:
         self.note = ""  # why the trial was begun anew though it has a checkpoint
         self._saved_at = time.monotonic()
         self._is_between_epochs = True
-        self._join()
+        self._join(damaged_is_absent)
 
-    def _join(self) -> None:
-        found = self._read_checkpoint()
+    def _join(self, damaged_is_absent: bool) -> None:
+        try:
+            found = self._read_checkpoint()
+        except CheckpointError as error:
+            if not damaged_is_absent:
+                raise
+            self.note = f"trained again from the start: {error}"
+            found = None
         if found is None:
             self._snapshots = Snapshots(self.files, self.image_shape)
             self.slot = self.pack.join(self.config)
@@ -64,20 +79,16 @@ class Training:
         self.checkpoint_epoch = state.epoch
 
     def _read_checkpoint(self) -> tuple[TrialState, Description] | None:
-        """What training goes on from; None where there is nothing. A damaged checkpoint or model, such as a power cut
-        leaves, counts as absent: the same training makes it again."""
+        """What training goes on from; None where there is nothing. Raises CheckpointError for a damaged checkpoint or
+        model."""
         content = self.files.read(CHECKPOINT_FILE)
         if content is None:
             return None
-        try:
-            state, description = unpack_checkpoint(content, CHECKPOINT_FILE)
-            model = self.files.read(MODEL_FILE)
-            if model is not None:
-                unpack_model(model, MODEL_FILE)
-        except CheckpointError as error:
-            self.note = f"trained again from the start: {error}"
-            return None
-        return state, description
+        found = unpack_checkpoint(content, CHECKPOINT_FILE)
+        model = self.files.read(MODEL_FILE)
+        if model is not None:
+            unpack_model(model, MODEL_FILE)
+        return found
 
     @property
     def n_epochs(self) -> int:

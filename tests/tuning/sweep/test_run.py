@@ -21,6 +21,16 @@ def test_tune_is_given_each_proposal_and_its_results_go_elsewhere(tmp_path: Path
     assert not (tmp_path / "state").exists()
 
 
+def test_no_more_trials_are_under_way_than_the_live_nodes_hold() -> None:
+    slots, proposals = [2], Proposals(lambda: {}, lambda: slots[0])
+    assert [proposals.suggest(name) for name in "abc"] == [{}, {}, None]
+    slots[0] = 1  # a node has died
+    proposals.on_trial_complete("a")
+    assert proposals.suggest("c") is None
+    slots[0] = 3  # two have joined
+    assert [proposals.suggest(name) for name in "cde"] == [{}, {}, None]
+
+
 def as_tune_does(raised: Exception) -> None:
     """tune_controller.py: what a callback raises becomes the text of a TuneError."""
     try:

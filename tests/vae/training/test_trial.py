@@ -344,7 +344,9 @@ def test_a_trial_with_a_file_that_a_power_cut_left_cut_off_is_trained_again(pack
     content = files.read(name)
     assert content is not None
     files.write(name, content[:left])
-    again = start(pack, files)
+    with pytest.raises(CheckpointError, match=rf"{name}: truncated or "):
+        start(pack, files)
+    again = Training(pack, CONFIG, "digits", (8, 8), files, damaged_is_absent=True)
     assert again.n_epochs == 0
     assert again.note.startswith("trained again from the start: ")
     assert name in again.note
