@@ -28,7 +28,7 @@ from tests.material.sweeps import (
     run,
     start,
 )
-from tuning.cluster.access import keep_token_private
+from tuning.cluster.access import make_private_token
 from tuning.store.place import SweepStorage
 from tuning.workers.start_trainers import start_broker
 from tuning.workers.sweep_context import SweepContext
@@ -65,6 +65,14 @@ available_node_types:
   worker: {resources: {CPU: 1}, node_config: {}, min_workers: 0, max_workers: 2}
 auth: {}
 file_mounts: {}
+cluster_synced_files: []
+file_mounts_sync_continuously: false
+setup_commands: []
+initialization_commands: []
+head_setup_commands: []
+worker_setup_commands: []
+head_start_ray_commands: []
+worker_start_ray_commands: []
 """
 DISABLED = {"RAY_AUTH_MODE": "disabled"}
 RAY = [sys.executable, "-m", "ray.scripts.scripts"]
@@ -238,7 +246,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "home"
     folder.mkdir()
     monkeypatch.setenv("HOME", str(folder))
-    keep_token_private()
+    make_private_token()
     return folder
 
 
