@@ -29,6 +29,9 @@ from tests.material.sweeps import (
     start,
 )
 from tuning.cluster.access import make_private_token
+from tuning.cluster.allot import Cluster
+from tuning.cluster.machines import live_nodes, surveyed
+from tuning.cluster.watch import NodeWatch
 from tuning.store.place import SweepStorage
 from tuning.workers.start_trainers import start_broker
 from tuning.workers.sweep_context import SweepContext
@@ -308,17 +311,36 @@ def find(pattern: str, lines: list[str]) -> list[int]:
 
 @pytest.mark.usefixtures("mount_namespaces")
 def test_a_node_that_joins_late_and_does_not_see_the_storage_gets_no_trials(tmp_path: Path) -> None:
+    """One trial runs and one waits, which Ray sends to the new node before the node is checked."""
     shared = tmp_path / "shared"
     shared.mkdir()
     with Nodes(tmp_path, 1) as address:
-        command = (*LONG, "--trials", "3", "--address", address, "--storage", "shared")
-        with start(*command, cwd=tmp_path) as process:
+        command = (*SHORT, "--trials", "2", "--epochs", "60", "--max-concurrent", "2", "--storage", "shared")
+        with start(*command, "--address", address, cwd=tmp_path) as process:
             process.until(lambda: bool(metrics(shared / "it", "0000")), "a trial")
             with node_that_does_not_see(shared, address, tmp_path):
                 ended = process.wait()
     assert ended.code == 0, ended.told
     assert find(r"node [\d.]+ joined and gets no trials: it cannot read and write /.*", ended.stdout.splitlines())
-    assert {row["state"] for row in leaderboard(shared / "it")} == {"complete"}
+    assert {row["state"] for row in leaderboard(shared / "it")} == {"complete"}, ended.told
+
+
+@pytest.mark.usefixtures("mount_namespaces")
+def test_a_sweep_ends_where_the_only_node_that_comes_for_its_trials_cannot_train(tmp_path: Path) -> None:
+    """It would wait for ever, and pay for the node that an autoscaler has brought."""
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    with Nodes(tmp_path, 0) as address:
+        command = (*SHORT, "--trials", "2", "--max-concurrent", "2", "--storage", "shared", "--address", address)
+        with start(*command, cwd=tmp_path) as process:
+            process.until(lambda: "Running on 1 node, 0 CPUs" in process.stdout(), "the sweep")
+            with node_that_does_not_see(shared, address, tmp_path):
+                ended = process.wait()
+    assert ended.code == 2, ended.told
+    assert re.fullmatch(
+        r"node [\d.]+ joined and gets no trials: it cannot read and write /\S+; there is no other node for them\n",
+        ended.stderr,
+    ), ended.told
 
 
 def test_the_broker_stays_on_the_node_of_the_driver(tmp_path: Path) -> None:
@@ -393,6 +415,34 @@ def test_gpus_that_are_not_cudas_and_other_versions_are_told_and_trials_train_on
     assert find(r"No trial uses the GPUs of [\d.]+: torch\.cuda\.is_available\(\) is false there", lines), ended.told
     assert find(r"Versions differ from those here: [\d.]+ has torch 1\.2\.3 \(here [\w.+]+\)", lines), ended.told
     assert {row["state"] for row in leaderboard(cwd / "shared" / "it")} == {"complete"}
+
+
+class Heard:
+    """Where the user looks."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+
+    def waits(self, trial_id: str) -> None:
+        pass
+
+
+def test_a_trial_that_wants_a_gpu_is_not_sent_to_one_that_torch_cannot_use(odd_nodes: tuple[Path, str]) -> None:
+    """Where the cluster has CUDA's GPUs too, trials want a share of one, which Ray would give them of either kind."""
+    environment = {"env_vars": {"PYTHONPATH": str(REPOSITORY)}}
+    ray.init(odd_nodes[1], runtime_env=environment, logging_level="ERROR", log_to_driver=False)
+    try:
+        nodes, _ = surveyed(live_nodes())
+        watch = NodeWatch(Cluster(nodes, 1, 0.5, 1, 1, joined=True), SweepStorage(Path("it")), Heard())
+        task = ray.remote(lambda: "ran").options(num_gpus=0.5, num_cpus=0).remote()
+        assert ray.wait([task], timeout=3)[0] == []
+        del watch
+        assert ray.get(task, timeout=60) == "ran"
+    finally:
+        ray.shutdown()
 
 
 UPLOAD = """
