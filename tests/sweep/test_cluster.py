@@ -239,8 +239,9 @@ class Head(Node):
     def __init__(self, cwd: Path, *options: str, **variables: str) -> None:
         port = free_port()
         self.address = f"{ray.util.get_node_ip_address()}:{port}"
-        head = ("--head", f"--port={port}", f"--ray-client-server-port={free_port()}", "--include-dashboard=false")
-        super().__init__(cwd, *head, *options, **variables)
+        head = ("--head", f"--port={port}", f"--ray-client-server-port={free_port()}")
+        dashboard = () if any("dashboard" in option for option in options) else ("--include-dashboard=false",)
+        super().__init__(cwd, *head, *dashboard, *options, **variables)
 
 
 @pytest.fixture
@@ -465,3 +466,25 @@ def test_a_job_of_the_cluster_runs_with_the_code_that_it_was_sent_with(odd_nodes
     assert ended.code == 0, ended.told
     assert "Joining the Ray cluster at auto" in ended.stdout
     assert {row["state"] for row in leaderboard(cwd / "shared" / "job")} == {"complete"}
+
+
+def test_a_job_that_is_submitted_sweeps_and_loses_nothing_when_it_is_stopped(tmp_path: Path, home: Path) -> None:
+    for name in ("aiohttp", "opencensus", "prometheus_client"):
+        pytest.importorskip(name, reason="the dashboard, which takes jobs, needs ray[default]")
+    port, folder = free_port(), tmp_path / "shared" / "it"
+    environment = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_API_SERVER_ADDRESS": f"http://127.0.0.1:{port}"}
+
+    def job(*words: str) -> str:
+        return subprocess.check_output([*RAY, "job", *words], cwd=REPOSITORY, env=environment, text=True)
+
+    sweep = (sys.executable, "sweep.py", *LONG, "--trials", "2", "--storage", str(folder.parent))
+    with Head(tmp_path, "--num-cpus=2", f"--dashboard-port={port}", f"--dashboard-agent-listen-port={free_port()}"):
+        job("submit", "--submission-id=first", "--no-wait", "--working-dir=.", "--", *sweep)
+        deadline = time.monotonic() + 120
+        while not metrics(folder, "0000") and time.monotonic() < deadline:
+            time.sleep(0.1)
+        job("stop", "first")
+        told = job("logs", "first")
+    assert "nothing is lost. Go on with: python sweep.py --resume it --storage" in told, told
+    assert f"--storage {folder.parent} --address auto" in told, told
+    assert (folder / "trials" / "0000" / "checkpoint.safetensors").is_file()
