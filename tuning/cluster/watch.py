@@ -144,7 +144,7 @@ class NodeWatch(Callback):  # type: ignore[misc]
         return any(self._cluster.room(node) for node in self._fit())
 
     def _tell_loss(self, node: Node) -> None:
-        """'node 10.0.0.2 was lost, its 3 trials go on elsewhere'; nothing for an idle one that an autoscaler ended."""
+        """'node 10.0.0.2 was lost, its 3 trials go on elsewhere'; not a word of an idle one that an autoscaler ended."""
         recent = time.monotonic() - RECENT_SECONDS
         failed = {name for name, (where, at) in self._failed_on.items() if where == node.node_id and at > recent}
         running = {name for name, where in self._node_of.items() if where == node.node_id}
@@ -152,6 +152,8 @@ class NodeWatch(Callback):  # type: ignore[misc]
             self._view.waits(trial_id)
         trials = failed | running
         if not trials:
+            if not self._cluster.grows:
+                self._view.say(f"node {node.address} was lost; no trial ran on it")
             return
         whose = "its trial" if len(trials) == 1 else f"its {len(trials)} trials"
         how = "on elsewhere" if self._has_room() else "on when another node joins"

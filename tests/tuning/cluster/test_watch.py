@@ -102,12 +102,18 @@ def test_trials_wait_where_the_last_node_with_room_dies(machines: Machines, tmp_
     assert machines.lines == ["node 10.0.0.2 was lost, its trial goes on when another node joins"]
 
 
-def test_an_idle_node_leaves_without_a_word(machines: Machines, tmp_path: Path) -> None:
-    """An autoscaler ends such."""
-    watch = machines.watch(allot(Request(address="auto"), [HEAD, CPUS]), tmp_path)
+@pytest.mark.parametrize(
+    ("coming", "lines"),
+    [([], ["node 10.0.0.2 was lost; no trial ran on it"]), ([CPUS], [])],
+    ids=["dies", "is ended by the autoscaler"],
+)
+def test_an_idle_node_that_goes_is_told_unless_an_autoscaler_ended_it(
+    coming: list[Node], lines: list[str], machines: Machines, tmp_path: Path
+) -> None:
+    watch = machines.watch(allot(Request(address="auto"), [HEAD, CPUS], coming), tmp_path)
     machines.live = [HEAD]
     look(watch)
-    assert machines.lines == []
+    assert machines.lines == lines
 
 
 def test_a_node_that_joins_is_used_when_it_has_passed_the_checks(machines: Machines, tmp_path: Path) -> None:
