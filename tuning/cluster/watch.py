@@ -144,7 +144,7 @@ class NodeWatch(Callback):  # type: ignore[misc]
         return any(self._cluster.room(node) for node in self._fit())
 
     def _tell_loss(self, node: Node) -> None:
-        """'node 10.0.0.2 was lost, its 3 trials go on elsewhere'; not a word of an idle one that an autoscaler ended."""
+        """'node 10.0.0.2 was lost, its 3 trials go on elsewhere'; nothing of an idle one that an autoscaler ended."""
         recent = time.monotonic() - RECENT_SECONDS
         failed = {name for name, (where, at) in self._failed_on.items() if where == node.node_id and at > recent}
         running = {name for name, where in self._node_of.items() if where == node.node_id}
