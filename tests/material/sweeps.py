@@ -189,6 +189,13 @@ def manifest(sweep: Path) -> dict[str, Any]:
     return content
 
 
+def trial_file(sweep: Path, trial_id: str, name: str) -> Path:
+    """A file that training has left, of the last attempt that has it."""
+    folder = sweep / "trials" / trial_id
+    attempts = sorted(folder.glob(f"attempt-*/{name}"), key=lambda path: int(path.parent.name.removeprefix("attempt-")))
+    return [folder / name, *attempts][-1]
+
+
 def json_lines(path: Path) -> list[dict[str, Any]]:
     """Whole lines only: the file may be growing."""
     text = path.read_text() if path.exists() else ""

@@ -28,6 +28,7 @@ from tests.material.sweeps import (
     session_of,
     start,
     succeed,
+    trial_file,
 )
 from tuning.search.study import load_study
 from vae.storage.checkpoint import unpack_checkpoint
@@ -204,7 +205,8 @@ def in_training(folder: Path, past: Stage) -> bool:
 
 def stage(folder: Path, ended: Ended) -> Stage:
     rows = leaderboard(folder)
-    checkpoints = {path.parent.name: path.read_bytes() for path in folder.glob("trials/*/checkpoint.safetensors")}
+    files = {row["trial_id"]: trial_file(folder, row["trial_id"], "checkpoint.safetensors") for row in rows}
+    checkpoints = {trial: path.read_bytes() for trial, path in files.items() if path.exists()}
     return Stage(
         ended,
         events(folder, "started"),
@@ -246,7 +248,7 @@ def test_a_trial_that_was_stopped_in_the_middle_goes_on_from_its_checkpoint(
     stopped = [row["trial_id"] for row in interrupted.rows if row["state"] == "running" and row["epochs"] != "0"]
     assert stopped
     for trial in stopped:
-        content = (cwd / "runs" / "it" / "trials" / trial / "checkpoint.safetensors").read_bytes()
+        content = trial_file(cwd / "runs" / "it", trial, "checkpoint.safetensors").read_bytes()
         trained = [line.epoch_seconds for line in unpack_checkpoint(content, trial)[1].history]
         before = [line["epoch_seconds"] for line in interrupted.histories[trial]]
         assert trained[: len(before)] == before
@@ -274,7 +276,7 @@ def test_a_worker_that_is_killed_is_replaced_and_its_trial_goes_on_from_its_chec
     starts = resumed.starts[len(terminated.starts) :]
     assert len(starts) > len(set(starts)), "a trial was started twice"
     for trial, n_epochs in terminated.checkpoint_epochs.items():
-        content = (cwd / "runs" / "it" / "trials" / trial / "checkpoint.safetensors").read_bytes()
+        content = trial_file(cwd / "runs" / "it", trial, "checkpoint.safetensors").read_bytes()
         trained = [line.epoch_seconds for line in unpack_checkpoint(content, trial)[1].history]
         before = [line["epoch_seconds"] for line in terminated.histories[trial]][:n_epochs]
         assert trained[: len(before)] == before
