@@ -125,6 +125,13 @@ class Process:
         code = self._process.wait(seconds)
         return Ended(code, self.stdout(), self.stderr(), time.monotonic() - self._began)
 
+    def until_ended(self, what: str, seconds: float = SECONDS) -> None:
+        """Wait until the process is no more; AssertionError where it stays."""
+        try:
+            self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"{what} runs on:\n{self.stdout()}\n{self.stderr()}") from None
+
     def until(self, happened: Callable[[], bool], what: str, seconds: float = SECONDS) -> None:
         """Wait until something has happened while the process runs; AssertionError where it does not."""
         deadline = time.monotonic() + seconds
