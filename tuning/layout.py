@@ -29,3 +29,8 @@ def as_typed(path: Path) -> Path:
 def trial_folder(trial_id: str) -> str:
     """trials/ID."""
     return f"trials/{trial_id}"
+
+
+def attempt_folder(trial_id: str, attempt: int) -> str:
+    """Where an attempt leaves model and checkpoint: trials/ID, trials/ID/attempt-2, trials/ID/attempt-3, ..."""
+    return trial_folder(trial_id) if attempt == 1 else f"{trial_folder(trial_id)}/attempt-{attempt}"

@@ -10,6 +10,7 @@ then says of every trial is compared with a sweep of the same seed that nothing 
 
 import argparse
 import shutil
+import signal
 import statistics
 import sys
 import tempfile
@@ -159,6 +160,8 @@ def explain(result: Result) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    for number in (signal.SIGINT, signal.SIGTERM):  # whatever ends this ends the processes that it has started
+        signal.signal(number, signal.default_int_handler)
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.chaos", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

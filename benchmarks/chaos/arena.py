@@ -163,7 +163,7 @@ class Arena:
         """Let the sweep come to this share of its finished trials. Raises LateError where it ends meanwhile."""
         process = self.live
         self._watch(process, lambda: self.n_finished() >= progress * N_TRIALS, "ends")
-        if process.is_running:
+        if process.is_running():
             return process
         self.ended(0)
         raise LateError
@@ -172,7 +172,7 @@ class Arena:
         """Whether the process still runs after so many seconds."""
         deadline = time.monotonic() + seconds
         self._watch(process, lambda: time.monotonic() > deadline, "ends")
-        return process.is_running
+        return process.is_running()
 
     def until_said(self, process: Process, text: str) -> None:
         self._watch(process, lambda: text in process.stdout() + process.stderr(), f"says '{text}'")
@@ -195,7 +195,7 @@ class Arena:
     def _watch(self, process: Process, happened: Callable[[], bool], what: str) -> None:
         """Wait until something has happened or the process has ended. Raises UnexpectedError where nothing moves."""
         moved, size = time.monotonic(), -1
-        while not happened() and process.is_running:
+        while not happened() and process.is_running():
             self._look_for_epochs()
             now = time.monotonic()
             if (found := self._size()) != size:

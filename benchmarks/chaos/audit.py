@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tuning.layout import attempt_folder
 from tuning.store.interface import Place
 from vae.errors import CheckpointError
 from vae.storage.checkpoint import unpack_checkpoint, unpack_model
@@ -18,8 +19,9 @@ from vae.training.trial import CHECKPOINT_SECONDS
 Lines = list[dict[str, Any]]
 OF_A_CLOCK = ("epoch_seconds", "seconds")
 # Every file that a whole sweep may have: trials/ID/... of a proposed trial, and these. All else is an orphan.
+# What an attempt has left belongs to its trial, also where a worker that was cut off from its driver wrote it late.
 OF_A_TRIAL = re.compile(
-    r"config\.json|metrics\.jsonl|model\.safetensors|checkpoint\.safetensors|snapshots\.zip"
+    r"config\.json|metrics\.jsonl|(attempt-\d+/)?(model\.safetensors|checkpoint\.safetensors|snapshots\.zip)"
     r"|events\.out\.tfevents\.[^/]+|error\.txt"
 )
 OF_A_SWEEP = re.compile(
@@ -69,7 +71,8 @@ def audit(place: Place, n_trials: int, undisturbed: Place, folder: Path | None =
         faults=[*_differences(place, undisturbed), *_unreadable(place, events)],
     )
     for trial, starts in _starts(events).items():
-        for n_epochs, seconds in _trained_again(place, trial, starts):
+        checkpoint = _last(events, trial, "checkpoint.safetensors")
+        for n_epochs, seconds in _trained_again(place, trial, checkpoint, starts):
             found.again += n_epochs
             found.longest = max(found.longest, seconds)
     if found.longest > CHECKPOINT_SECONDS * 1.5:  # the epoch that was under way comes on top
@@ -119,7 +122,8 @@ def _differences(place: Place, undisturbed: Place) -> Iterator[str]:
 
 
 def _rows(place: Place) -> list[dict[str, str]]:
-    text = (place.get("leaderboard.csv") or b"").decode()
+    """Which attempt has left a model is up to the faults."""
+    text = re.sub(r"/attempt-\d+/", "/", (place.get("leaderboard.csv") or b"").decode())
     return [{name: row[name] for name in row if name not in OF_A_CLOCK} for row in csv.DictReader(io.StringIO(text))]
 
 
@@ -130,8 +134,8 @@ def _without_clock(lines: Lines) -> Lines:
 def _unreadable(place: Place, events: Lines) -> Iterator[str]:
     """Each finished trial's model loads, and is of the epoch and the numbers that the ledger calls its best."""
     for line in events:
-        name = f"trials/{line['trial']}/model.safetensors"
         if line["event"] == "finished":
+            name = _last(events, line["trial"], "model.safetensors")
             try:
                 best = unpack_model(place.get(name) or b"", name)[1].history[-1]
             except CheckpointError as error:
@@ -140,6 +144,12 @@ def _unreadable(place: Place, events: Lines) -> Iterator[str]:
             said = (line.get("best_epoch"), line.get("val_elbo"), line.get("val_rate"))
             if said != (best.epoch, best.val_elbo, best.val_rate):
                 yield f"{name}: {best.epoch, best.val_elbo, best.val_rate}, the ledger says {said}"
+
+
+def _last(events: Lines, trial: str, name: str) -> str:
+    """Where the trial's last attempt has left a file."""
+    attempts = [line["attempt"] for line in events if line["event"] == "again" and line["trial"] == trial]
+    return f"{attempt_folder(trial, attempts[-1] if attempts else 1)}/{name}"
 
 
 def _starts(events: Lines) -> dict[str, list[int]]:
@@ -151,7 +161,7 @@ def _starts(events: Lines) -> dict[str, list[int]]:
     return starts
 
 
-def _trained_again(place: Place, trial: str, starts: list[int]) -> Iterator[tuple[int, float]]:
+def _trained_again(place: Place, trial: str, checkpoint: str, starts: list[int]) -> Iterator[tuple[int, float]]:
     """For each start of the trial: epochs that it trained again, and the seconds that they had taken the first time.
 
     How long an epoch took is its fingerprint: two trainings of it come to the same numbers in different times.
@@ -163,8 +173,7 @@ def _trained_again(place: Place, trial: str, starts: list[int]) -> Iterator[tupl
     """
     first = [line["epoch_seconds"] for line in metrics(place, trial)]
     try:
-        content = place.get(f"trials/{trial}/checkpoint.safetensors") or b""
-        last = [line.epoch_seconds for line in unpack_checkpoint(content, trial)[1].history]
+        last = [line.epoch_seconds for line in unpack_checkpoint(place.get(checkpoint) or b"", trial)[1].history]
     except CheckpointError:
         last = []
     same = [one == other for one, other in zip(first, last, strict=False)]

@@ -188,11 +188,15 @@ def checkpoint_cut(arena: Arena, one: Strike) -> None:
     """Of a trial that has not finished, if any has one: the trial trains again."""
     arena.live.send(signal.SIGTERM)  # the trials that run keep a checkpoint
     arena.ended(130, 0)
-    finished = {line.parent.name for line in _path(arena, "trials").glob("*/checkpoint.safetensors")}
     ledger = _path(arena, "ledger.jsonl").read_text()
-    unfinished = [name for name in sorted(finished) if f'"finished", "trial": "{name}"' not in ledger]
-    for name in unfinished[:1]:
-        cut(_path(arena, f"trials/{name}/checkpoint.safetensors"), one.chance)
+    found = sorted(_path(arena, "trials").glob("**/checkpoint.safetensors"))
+    unfinished = [path for path in found if f'"finished", "trial": "{_trial_of(path)}"' not in ledger]
+    for path in unfinished[:1]:
+        cut(path, one.chance)
+
+
+def _trial_of(path: Path) -> str:
+    return next(part for part in reversed(path.parts) if part.isdecimal())
 
 
 def ledger_damaged(arena: Arena, one: Strike) -> None:

@@ -138,6 +138,16 @@ def test_the_audit_loads_each_model_and_compares_it_with_the_ledger(folder: Path
     assert "the ledger says" in other
 
 
+def test_the_audit_reads_the_model_of_the_last_attempt(folder: Path, whole: Path) -> None:
+    change(folder / LEDGER, lambda text: text + '{"event": "again", "trial": "0001", "attempt": 2}\n')
+    change(folder / "leaderboard.csv", lambda text: text.replace("trials/0001/", "trials/0001/attempt-2/"))
+    assert len(audited(folder, whole).faults) == 1
+    shutil.copytree(whole / "trials" / "0001", folder / "trials" / "0001" / "attempt-2")
+    for name in ("config.json", "metrics.jsonl"):
+        (folder / "trials/0001/attempt-2" / name).unlink()
+    assert audited(folder, whole) == Audit(once=N_TRIALS)
+
+
 def test_the_audit_counts_epochs_whose_clock_is_not_that_of_the_training_that_was_kept(
     folder: Path, whole: Path
 ) -> None:

@@ -55,7 +55,7 @@ class Place(Protocol):
         """The names that begin with `prefix`, a folder with its '/', in alphabetical order."""
 
     def delete(self, names: Sequence[str]) -> None:
-        """Remove files that this process made; a missing one is no error."""
+        """Remove files that nothing needs any more; a missing one is no error."""
 
     def close(self) -> None:
         """Return once all that was to be written is on storage."""

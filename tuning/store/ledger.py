@@ -1,4 +1,4 @@
-"""The ledger: every event of a sweep's trials (proposed, started, checkpointed, finished), appended one by one.
+"""The ledger: every event of a sweep's trials (proposed, started, finished, ...), appended one by one.
 
 A sweep resumes from its ledger alone, because Tune's own snapshots lose or repeat trials when the driver
 dies. An event is on storage before the sweep acts on it; a trial's `trials/ID/metrics.jsonl` has one line per
@@ -46,6 +46,10 @@ class Ledger:
         """Record that a worker has begun to train the trial, for the first time or again."""
         self._open_metrics(record)
         self._write("started", record, at_once=False, epochs=len(record.history))
+
+    def again(self, record: TrialRecord) -> None:
+        """Record that the trial has a new attempt, before a worker takes it on."""
+        self._write("again", record, attempt=record.attempt)
 
     def retried(self, record: TrialRecord) -> None:
         """Record that a trial that failed runs again."""
@@ -124,6 +128,8 @@ def _replay(records: dict[str, TrialRecord], event: dict[str, Any]) -> None:
         records[trial_id].error = str(event["error"])
     elif event["event"] == "stopping":
         records[trial_id].stops_at = operator.index(event["epoch"])
+    elif event["event"] == "again":
+        records[trial_id].attempt = operator.index(event["attempt"])
     elif event["event"] == "retried":
         records[trial_id].state, records[trial_id].error = "running", ""
 

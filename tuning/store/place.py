@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import TextIO
 
 from tuning.errors import StorageError
-from tuning.layout import LEDGER_FILE, LOCK_FILE, MANIFEST_FILE, MIRROR_FILE, as_typed, trial_folder
+from tuning.layout import LEDGER_FILE, LOCK_FILE, MANIFEST_FILE, MIRROR_FILE, as_typed, attempt_folder
 from tuning.records import TrialRecord
+from tuning.store.attempts import AttemptFiles
 from tuning.store.bucket import Bucket, BucketFiles, bucket_at, folders_below
 from tuning.store.folder import Folder
 from tuning.store.interface import Place
-from vae.files import Files, LocalFiles
+from vae.files import LocalFiles
 
 DEFAULT_STORAGE = "runs"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -74,10 +75,11 @@ class SweepStorage:
         parent = self.uri.rpartition("/")[0] if self.uri else os.path.relpath(self.folder.parent)
         return f"python sweep.py {option} {self.name} --storage {shlex.quote(parent)}"
 
-    def trial_files(self, trial_id: str) -> Files:
+    def trial_files(self, trial_id: str, attempt: int = 1) -> AttemptFiles:
         """Where a worker reads and writes the files of a trial."""
-        relative = trial_folder(trial_id)
-        return BucketFiles(self.uri, relative) if self.uri else LocalFiles(self.folder / relative)
+        relative = attempt_folder(trial_id, attempt)
+        own = BucketFiles(self.uri, relative) if self.uri else LocalFiles(self.folder / relative)
+        return AttemptFiles(self.place, own, trial_id, attempt)
 
     def publish(self, *folders: str) -> None:
         """Put folders that were rebuilt in the mirror into the bucket, in place of what it has under those names."""

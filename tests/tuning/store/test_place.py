@@ -18,7 +18,6 @@ from tuning.store import place as place_module
 from tuning.store.ledger import Ledger
 from tuning.store.place import SweepStorage, created, held, locate, open_existing, refuse_existing
 from vae.config import TrialConfig
-from vae.files import LocalFiles
 
 NO_BYTES = 0
 
@@ -366,4 +365,5 @@ def test_where_there_is_no_sweep_at_all_the_message_says_so(tmp_path: Path) -> N
 
 
 def test_workers_write_to_the_folder(tmp_path: Path) -> None:
-    assert SweepStorage(tmp_path / "x").trial_files("0007") == LocalFiles(tmp_path / "x" / "trials" / "0007")
+    SweepStorage(tmp_path / "x").trial_files("0007").write("model.safetensors", b"weights")
+    assert (tmp_path / "x" / "trials" / "0007" / "model.safetensors").read_bytes() == b"weights"
