@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from tuning.layout import attempt_folder
 from tuning.store.interface import Place
+from tuning.store.leftovers import is_leftover
 from vae.files import Files
 
 
@@ -31,7 +32,8 @@ class AttemptFiles:
         self._own.write(name, content)
 
     def take_over(self, names: Sequence[str]) -> None:
-        """Have these files as this attempt's own, and remove those that it goes on from.
+        """Have these files as this attempt's own. Remove those that it goes on from, and what a writer that was killed
+        left of any attempt.
 
         names: in the order in which to copy. A worker writes the model before the checkpoint of the same epoch, so
         the checkpoint must be copied first: a model may be newer than its checkpoint, but not older.
@@ -41,4 +43,5 @@ class AttemptFiles:
         for name in names:
             if self._own.read(name) is None and (content := self.read(name)) is not None:
                 self._own.write(name, content)
-        self._place.delete([f"{folder}/{name}" for folder in self._earlier for name in names])
+        left = filter(is_leftover, self._place.list(f"{self._earlier[-1]}/"))
+        self._place.delete([*left, *(f"{folder}/{name}" for folder in self._earlier for name in names)])

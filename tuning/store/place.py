@@ -24,6 +24,7 @@ from tuning.store.attempts import AttemptFiles
 from tuning.store.bucket import Bucket, BucketFiles, bucket_at, folders_below
 from tuning.store.folder import Folder
 from tuning.store.interface import Place
+from tuning.store.leftovers import clear, is_abandoned
 from vae.files import LocalFiles
 
 DEFAULT_STORAGE = "runs"
@@ -136,7 +137,7 @@ def locate(storage: str | None, name: str, option: str = "--name") -> SweepStora
 def refuse_existing(storage: SweepStorage) -> None:
     """Raises StorageError where something of the sweep's name exists already."""
     for where, exists in (
-        (str(storage.folder.parent), os.path.lexists(storage.folder)),  # Path.exists raises in a folder it may not read
+        (str(storage.folder.parent), os.path.lexists(storage.folder) and not is_abandoned(storage.folder)),
         ((storage.uri or "").rpartition("/")[0], storage.uri and storage.place.list("")),
     ):
         if exists:
@@ -154,6 +155,7 @@ def created(storage: SweepStorage, expected_bytes: int) -> Iterator[None]:
     lock = _lock(storage)
     try:
         with writing(storage, f"go on with: {storage.resume_command}"):
+            clear(storage.folder)
             if storage.uri:
                 _make_mirror(storage)
                 bucket_at(storage.uri).claim(is_new=True)
@@ -173,6 +175,7 @@ def held(storage: SweepStorage) -> Iterator[None]:
     with writing(storage, f"go on with: {storage.resume_command}"):
         lock = _lock(storage)
         try:
+            clear(storage.folder)
             if storage.uri:
                 bucket_at(storage.uri).claim(is_new=False)
             yield
@@ -231,7 +234,7 @@ def _create(storage: SweepStorage, expected_bytes: int) -> None:
         free = shutil.disk_usage(parent).free
         if free < needed:
             raise OSError(f"{free / 2**20:,.0f} MiB are free, the sweep needs about {needed / 2**20:,.0f} MiB")
-        storage.folder.mkdir()
+        storage.folder.mkdir(exist_ok=is_abandoned(storage.folder))
     except OSError as error:
         _remove_empty(parent, before)
         raise StorageError(f"--storage {parent}: cannot hold a sweep ({_short(error)})") from None

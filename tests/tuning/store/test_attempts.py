@@ -61,3 +61,14 @@ def test_a_first_attempt_takes_nothing_over(storage: SweepStorage) -> None:
     first.write("model", b"epoch 3")
     first.take_over(NAMES)
     assert storage.place.list("trials/") == ["trials/0003/model"]
+
+
+def test_what_a_killed_writer_left_half_written_goes_with_the_next_attempt(storage: SweepStorage) -> None:
+    """A worker that dies between writing a file and renaming it leaves it beside."""
+    storage.trial_files("0003", 1).write("model", b"epoch 3")
+    storage.trial_files("0003", 2).write("model", b"epoch 4")
+    for left in ("trials/0003/.model.4711", "trials/0003/attempt-2/.checkpoint.4711"):
+        storage.place.put(left, b"half")
+    storage.place.put("trials/0003/.notes", b"of the user")
+    storage.trial_files("0003", 3).take_over(NAMES)
+    assert storage.place.list("trials/") == ["trials/0003/.notes", "trials/0003/attempt-3/model"]
