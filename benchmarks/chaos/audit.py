@@ -169,7 +169,8 @@ def _trained_again(place: Place, trial: str, checkpoint: str, starts: list[int])
     training that led to the result. A start at which the driver knew m epochs went on behind the last of these m
     that is the same in both; those after it were trained again. Where an epoch of the first training was kept by one
     interruption and lost by a later one, both are counted: the count is never too low for the epochs that the driver
-    had heard of. Epochs of which it never heard (one is under way when a process is killed) stand nowhere.
+    knew of. Those that it did not know stand nowhere: one is under way when a process is killed, and in a bucket, where
+    the metrics go up with a checkpoint, a driver that is killed takes what it has heard since with it.
     """
     first = [line["epoch_seconds"] for line in metrics(place, trial)]
     try:

@@ -7,7 +7,7 @@ trial went on elsewhere, cannot write over what is newer, however late its files
 
 from collections.abc import Sequence
 
-from tuning.layout import attempt_folder
+from tuning.layout import attempt_folder, trial_folder
 from tuning.store.interface import Place
 from tuning.store.leftovers import is_leftover
 from vae.files import Files
@@ -20,6 +20,7 @@ class AttemptFiles:
         """own: writes below attempt_folder(trial_id, attempt)."""
         self._place = place
         self._own = own
+        self._folder = trial_folder(trial_id)
         self._earlier = [attempt_folder(trial_id, number) for number in range(attempt - 1, 0, -1)]
 
     def read(self, name: str) -> bytes | None:
@@ -38,10 +39,10 @@ class AttemptFiles:
         names: in the order in which to copy. A worker writes the model before the checkpoint of the same epoch, so
         the checkpoint must be copied first: a model may be newer than its checkpoint, but not older.
         """
-        if not self._earlier:
-            return
-        for name in names:
-            if self._own.read(name) is None and (content := self.read(name)) is not None:
-                self._own.write(name, content)
-        left = filter(is_leftover, self._place.list(f"{self._earlier[-1]}/"))
+        if self._earlier:
+            for name in names:
+                if self._own.read(name) is None and (content := self.read(name)) is not None:
+                    self._own.write(name, content)
+        # The same attempt may come here again, after its trainer has died with the broker.
+        left = filter(is_leftover, self._place.list(f"{self._folder}/"))
         self._place.delete([*left, *(f"{folder}/{name}" for folder in self._earlier for name in names)])

@@ -63,6 +63,15 @@ def test_a_first_attempt_takes_nothing_over(storage: SweepStorage) -> None:
     assert storage.place.list("trials/") == ["trials/0003/model"]
 
 
+def test_what_a_killed_writer_left_half_written_goes_when_the_attempt_begins_again(storage: SweepStorage) -> None:
+    """As when a trainer dies with the broker: another one takes the same attempt on."""
+    first = storage.trial_files("0003")
+    first.write("model", b"epoch 3")
+    storage.place.put("trials/0003/.model.4711", b"half")
+    first.take_over(NAMES)
+    assert storage.place.list("trials/") == ["trials/0003/model"]
+
+
 def test_what_a_killed_writer_left_half_written_goes_with_the_next_attempt(storage: SweepStorage) -> None:
     """A worker that dies between writing a file and renaming it leaves it beside."""
     storage.trial_files("0003", 1).write("model", b"epoch 3")

@@ -1,19 +1,16 @@
-"""The chaos benchmark: its audit notices what is wrong, its schedules repeat; and a few of its runs, with no loss."""
+"""The chaos benchmark: its audit notices whatever is wrong, and its schedules repeat."""
 
 import json
 import shutil
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
 from benchmarks.chaos import faults
-from benchmarks.chaos.__main__ import chaos, total
 from benchmarks.chaos.audit import Audit, audit
 from benchmarks.chaos.schedule import EVERYWHERE, LAST, OWN, schedule
-from tests.material import s3
 from tests.material.ledgers import finish
 from tuning.records import TrialRecord
 from tuning.store.folder import Folder
@@ -181,25 +178,3 @@ def test_fifty_runs_have_every_fault_in_every_place_that_it_is_of() -> None:
         progress = [one.progress for one in plan.strikes]
         assert progress == sorted(progress)
         assert all(0 <= one.chance < 1 and one.progress <= LAST for one in plan.strikes)
-
-
-SELECTED = (1, 2, 3)  # of seed 1: in a folder, packed, in a bucket
-
-
-@pytest.fixture
-def root() -> Iterator[Path]:
-    """Short, as Ray's sockets need it: a test's own folder is not."""
-    with tempfile.TemporaryDirectory(prefix="chaos-", dir="/tmp") as folder:
-        yield Path(folder)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(1500)
-@pytest.mark.skipif(not s3.command(), reason="no moto_server: pip install 'moto[server]'")
-def test_sweeps_under_a_seeded_schedule_of_faults_lose_nothing_and_have_nothing_twice(root: Path) -> None:
-    results = list(chaos([schedule(1, run) for run in SELECTED], 1, root))
-    assert [result.schedule.kind for result in results] == ["folder", "packed", "bucket"]
-    for result in results:
-        assert result.is_well, "\n".join([str(result.schedule), result.unexpected, *result.audit.told()])
-        assert result.audit.once == 40
-    assert "120 of 120 trials finished exactly once; 0 lost, 0 twice" in total(results)
