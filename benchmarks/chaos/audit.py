@@ -162,12 +162,13 @@ def _starts(events: Lines) -> dict[str, list[int]]:
 
 
 def _trained_again(place: Place, trial: str, checkpoint: str, starts: list[int]) -> Iterator[tuple[int, float]]:
-    """For each start of the trial: epochs that it trained again, and the seconds that they had taken the first time.
+    """For each interruption: epochs that the trial trained again, and the seconds that they had taken the first time.
 
     How long an epoch took is its fingerprint: two trainings of it come to the same numbers in different times.
     metrics.jsonl has the clock of the training of which the driver heard first, the last checkpoint that of the
     training that led to the result. A start at which the driver knew m epochs went on behind the last of these m
-    that is the same in both; those after it were trained again. Where an epoch of the first training was kept by one
+    that is the same in both; those after it were trained again. So were those that differ though no start followed: the
+    trial went on in another trainer when the broker died. Where an epoch of the first training was kept by one
     interruption and lost by a later one, both are counted: the count is never too low for the epochs that the driver
     knew of. Those that it did not know stand nowhere: one is under way when a process is killed, and in a bucket, where
     the metrics go up with a checkpoint, a driver that is killed takes what it has heard since with it.
@@ -181,3 +182,5 @@ def _trained_again(place: Place, trial: str, checkpoint: str, starts: list[int])
     for known in starts:
         kept = max((epoch for epoch, is_same in enumerate(same[:known], start=1) if is_same), default=0)
         yield known - kept, sum(first[kept:known])
+    rest = [first[epoch] for epoch in range(starts[-1], len(same)) if not same[epoch]]
+    yield len(rest), sum(rest)

@@ -178,3 +178,13 @@ def test_fifty_runs_have_every_fault_in_every_place_that_it_is_of() -> None:
         progress = [one.progress for one in plan.strikes]
         assert progress == sorted(progress)
         assert all(0 <= one.chance < 1 and one.progress <= LAST for one in plan.strikes)
+
+
+def test_the_audit_counts_epochs_that_were_trained_again_without_a_new_start(folder: Path, whole: Path) -> None:
+    """As when the broker dies: the trial goes on in another trainer."""
+    path = folder / "trials/0001/metrics.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    lines[0]["epoch_seconds"] = 2.5
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    found = audited(folder, whole)
+    assert (found.again, found.longest, found.is_well) == (1, 2.5, True)
