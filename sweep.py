@@ -112,7 +112,8 @@ def finish(chosen: argparse.Namespace, plan: Plan, place: SweepStorage, records:
         say(f"The report is there already; rebuild it with: {place.report_command}")
     elif is_whole or chosen.time_budget:
         write_report(place, plan.data_dir, chosen.top_k)
-    for line in how_to_go_on(plan, records, place.resume_command):
+    joined = f" --address {chosen.address}" if chosen.address else ""
+    for line in how_to_go_on(plan, records, place.resume_command + joined):
         say(line)
     if all(record.state == "failed" for record in records):
         print(f"Every trial failed; why is in {place.shown}/trials/*/error.txt", file=sys.stderr)

@@ -73,7 +73,7 @@ class SweepStorage:
     def _command(self, option: str) -> str:
         if not self.uri and self.folder.parent == Path(DEFAULT_STORAGE).resolve():
             return f"python sweep.py {option} {self.name}"
-        parent = self.uri.rpartition("/")[0] if self.uri else os.path.relpath(self.folder.parent)
+        parent = self.uri.rpartition("/")[0] if self.uri else str(as_typed(self.folder.parent))
         return f"python sweep.py {option} {self.name} --storage {shlex.quote(parent)}"
 
     def trial_files(self, trial_id: str, attempt: int = 1) -> AttemptFiles:
