@@ -3,33 +3,30 @@
 python sweep.py --space beta_study
 """
 
+from __future__ import annotations
+
 import argparse
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from report.output.live_events import SweepEvents
 from tuning import options
-from tuning.cluster.checks import check
-from tuning.cluster.connect import connected
 from tuning.layout import BEST_FOLDER, REPORT_FOLDER, as_typed
-from tuning.records import TrialRecord
 from tuning.space.load import list_spaces, load_space
-from tuning.store import place as storage
-from tuning.store.place import SweepStorage
-from tuning.sweep import run
-from tuning.sweep.cost import estimate
-from tuning.sweep.manifest import read_plan, read_sweep, searched, write_manifest
-from tuning.sweep.plan import Plan, new_plan
-from tuning.sweep.resume import has_report, how_to_go_on, resumed
-from tuning.view.leaderboard import best_table
-from tuning.view.progress import Progress
 from vae.errors import UserError
 
+if TYPE_CHECKING:
+    from tuning.records import TrialRecord
+    from tuning.store.place import SweepStorage
+    from tuning.sweep.plan import Plan
+
+# What brings NumPy, Ray or TensorBoard is imported where it is first needed. They take seconds to load, and --help,
+# --list-spaces and the faults of a command line or a space are told in less than one.
 CONSOLE = Console(width=None if sys.stdout.isatty() else 160)
 
 
@@ -58,6 +55,10 @@ def show_spaces() -> int:
 def start(chosen: argparse.Namespace) -> int:
     """Start a new sweep: space -> plan -> folder -> trials -> report."""
     space = load_space(chosen.space, options.overrides(chosen))
+    from tuning.store import place as storage
+    from tuning.sweep.cost import estimate
+    from tuning.sweep.plan import new_plan
+
     plan = new_plan(space, chosen.space, chosen.name, chosen.seed or 0, chosen.data_dir)
     place = storage.locate(chosen.storage, plan.name)
     if chosen.dry_run:
@@ -71,6 +72,12 @@ def start(chosen: argparse.Namespace) -> int:
 
 def resume(chosen: argparse.Namespace) -> int:
     """Go on with a sweep: with every trial that has not finished, then with those that it still lacks."""
+    from report.output.live_events import SweepEvents
+    from tuning.store import place as storage
+    from tuning.sweep import run
+    from tuning.sweep.manifest import searched
+    from tuning.sweep.resume import resumed
+
     place = storage.locate(chosen.storage, chosen.resume, "--resume")
     storage.open_existing(place)
     with storage.held(place):  # first the lock, then the reading: another driver may end only now
@@ -85,6 +92,14 @@ def resume(chosen: argparse.Namespace) -> int:
 
 def sweep(chosen: argparse.Namespace, plan: Plan, place: SweepStorage, past: list[TrialRecord] | None = None) -> int:
     """Run what the plan still lacks, then build the report. past: of a sweep that is resumed, and held already."""
+    from report.output.live_events import SweepEvents
+    from tuning.cluster.checks import check
+    from tuning.cluster.connect import connected
+    from tuning.store import place as storage
+    from tuning.sweep import run
+    from tuning.sweep.manifest import searched, write_manifest
+    from tuning.view.progress import Progress
+
     say(f"Dataset {plan.dataset_note}")
     with ExitStack() as stack:
         loader = stack.enter_context(ThreadPoolExecutor(1)).submit(plan.load_images)  # while Ray starts
@@ -106,6 +121,9 @@ def sweep(chosen: argparse.Namespace, plan: Plan, place: SweepStorage, past: lis
 
 def finish(chosen: argparse.Namespace, plan: Plan, place: SweepStorage, records: Sequence[TrialRecord]) -> int:
     """Show the best trials, build the report, and say how to look at it or how to go on."""
+    from tuning.sweep.resume import has_report, how_to_go_on
+    from tuning.view.leaderboard import best_table
+
     is_whole = plan.is_whole(records)
     CONSOLE.print(best_table(records, list(plan.space.dimensions), n_rows=max(1, chosen.top_k)))
     if (is_whole or chosen.time_budget) and has_report(place):
@@ -121,6 +139,9 @@ def finish(chosen: argparse.Namespace, plan: Plan, place: SweepStorage, records:
 
 
 def rebuild_report(chosen: argparse.Namespace) -> int:
+    from tuning.store import place as storage
+    from tuning.sweep.manifest import read_plan
+
     place = storage.locate(chosen.storage, chosen.report, "--report")
     storage.open_existing(place)
     write_report(place, chosen.data_dir or read_plan(place).data_dir, chosen.top_k)
@@ -129,7 +150,9 @@ def rebuild_report(chosen: argparse.Namespace) -> int:
 
 def write_report(place: SweepStorage, data_dir: Path, top_k: int) -> None:
     """Best models, figures and tables. Nothing else reads the test split."""
-    from report.build import build_report  # brings torch and matplotlib, which nothing needs before
+    from report.build import build_report
+    from tuning.store import place as storage
+    from tuning.sweep.manifest import read_sweep
 
     with storage.writing(place, f"rebuild it with: {place.report_command}"):
         folder = build_report(read_sweep(place), data_dir, top_k, say)

@@ -18,7 +18,8 @@ from vae.backend.products import prefer_fast_products
 from vae.cli.arguments import Options, parse
 from vae.cli.exit import FAULT, INTERRUPTED, exit_code
 from vae.config import TrialConfig
-from vae.datasets.registry import load, resolve, short_name, spec
+from vae.datasets.names import short_name
+from vae.datasets.registry import load, resolve, spec
 from vae.datasets.types import SplitName
 from vae.errors import CheckpointError, UserError
 from vae.files import LocalFiles

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TextIO
 
 from tuning.errors import StorageError
-from tuning.layout import LEDGER_FILE, LOCK_FILE, MANIFEST_FILE, MIRROR_FILE, as_typed, attempt_folder
+from tuning.layout import DEFAULT_STORAGE, LEDGER_FILE, LOCK_FILE, MANIFEST_FILE, MIRROR_FILE, as_typed, attempt_folder
 from tuning.records import TrialRecord
 from tuning.store.attempts import AttemptFiles
 from tuning.store.bucket import Bucket, BucketFiles, bucket_at, folders_below
@@ -26,7 +26,6 @@ from tuning.store.folder import Folder
 from tuning.store.interface import Place
 from vae.files import LocalFiles
 
-DEFAULT_STORAGE = "runs"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 FREE_BYTES = 64 * 2**20  # a sweep is not started with less
 
