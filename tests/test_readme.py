@@ -100,7 +100,9 @@ def test_every_module_that_the_pages_run_takes_the_options_that_they_show(
     if module in PARSERS and words:
         PARSERS[module](words)
     elif module.startswith("benchmarks."):
-        assert {word for word in words if word.startswith("--")} <= options_in(Path(found.origin))
+        origin = Path(found.origin)
+        runs = origin.with_name("__main__.py") if found.submodule_search_locations else origin
+        assert {word for word in words if word.startswith("--")} <= options_in(runs)
 
 
 @pytest.mark.parametrize(("page", "words"), commands("make"), ids=str)
@@ -118,7 +120,7 @@ def test_the_commands_are_found() -> None:
 
 def test_every_option_that_the_prose_names_is_one(capsys: pytest.CaptureFixture[str]) -> None:
     known = set(re.findall(r"--[a-z][a-z-]+", "".join(help_of(parse, capsys) for parse in PARSERS.values())))
-    known |= {option for file in (REPOSITORY / "benchmarks").glob("*.py") for option in options_in(file)}
+    known |= {option for file in (REPOSITORY / "benchmarks").rglob("*.py") for option in options_in(file)}
     named = {(path.name, word.split()[0]) for path in PAGES for word in quoted(path.read_text()) if word[:2] == "--"}
     assert len(named) > 8
     assert {(page, option) for page, option in named if option not in known} == set()

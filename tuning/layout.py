@@ -4,6 +4,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SPACES = REPOSITORY / "search_spaces"
+DEFAULT_STORAGE = "runs"  # in the working directory
 
 # The files of a sweep's folder, relative to it.
 MANIFEST_FILE = "manifest.json"
@@ -29,3 +30,8 @@ def as_typed(path: Path) -> Path:
 def trial_folder(trial_id: str) -> str:
     """trials/ID."""
     return f"trials/{trial_id}"
+
+
+def attempt_folder(trial_id: str, attempt: int) -> str:
+    """Where an attempt leaves model and checkpoint: trials/ID, trials/ID/attempt-2, trials/ID/attempt-3, ..."""
+    return trial_folder(trial_id) if attempt == 1 else f"{trial_folder(trial_id)}/attempt-{attempt}"

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from tuning.layout import BEST_FOLDER, REPORT_FOLDER, trial_folder
+from tuning.layout import BEST_FOLDER, REPORT_FOLDER, attempt_folder, trial_folder
 from vae.config import TrialConfig
 from vae.files import Files, LocalFiles
 from vae.model.metrics import EpochMetrics, best
@@ -41,6 +41,7 @@ class TrialRecord:
     params: the searched hyperparameters that it has; config: all of them. metric: what its sweep is ranked by,
     SearchSpace.metric. The history only grows, or is replaced by another list. error: why the trial failed; of a
     trial that is to run again, why it failed before. stops_at: the epoch after which the scheduler has stopped it.
+    attempt: from 1; each time that a worker takes the trial on again has a number of its own.
     """
 
     trial_id: str
@@ -51,6 +52,7 @@ class TrialRecord:
     error: str = ""
     metric: str = "val_elbo"
     stops_at: int | None = None
+    attempt: int = 1
     _running: tuple[list[EpochMetrics], int, EpochMetrics | None] = field(
         default=([], 0, None), init=False, repr=False, compare=False
     )
@@ -100,6 +102,11 @@ class TrialRecord:
     def folder(self) -> str:
         """Relative to the sweep's folder."""
         return trial_folder(self.trial_id)
+
+    @property
+    def model_folder(self) -> str:
+        """Where its last attempt leaves the model and the checkpoint, relative to the sweep's folder."""
+        return attempt_folder(self.trial_id, self.attempt)
 
     @property
     def has_ended(self) -> bool:
@@ -194,11 +201,13 @@ class SweepRecord:
     search: dict[str, dict[str, Any]]
     manifest: dict[str, Any]
     trials: list[TrialRecord]
-    files: Callable[[str], Files] | None = None  # by trial id; None: in the sweep's folder
+    files: Callable[[str, int], Files] | None = None  # by trial id and attempt; None: in the sweep's folder
 
     def files_of(self, record: TrialRecord) -> Files:
         """The model and the other files that training has left."""
-        return self.files(record.trial_id) if self.files else LocalFiles(self.folder / record.folder)
+        if self.files:
+            return self.files(record.trial_id, record.attempt)
+        return LocalFiles(self.folder / record.model_folder)
 
     @property
     def best_folder(self) -> Path:

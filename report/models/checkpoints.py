@@ -26,7 +26,7 @@ class Checkpoint:
 
 def read_checkpoint(record: TrialRecord, sweep: SweepRecord) -> Checkpoint:
     """Raises CheckpointError if the file cannot be read or its weights are not this trial's."""
-    where = f"{record.folder}/{MODEL_FILE}"
+    where = f"{record.model_folder}/{MODEL_FILE}"
     content = sweep.files_of(record).read(MODEL_FILE)
     if content is None:
         raise CheckpointError(f"{where}: no such file")

@@ -93,6 +93,9 @@ class Process:
     def pid(self) -> int:
         return self._process.pid
 
+    def is_running(self) -> bool:
+        return self._process.poll() is None
+
     def send(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
 
@@ -121,6 +124,13 @@ class Process:
         """Wait for the end. Raises subprocess.TimeoutExpired where there is none."""
         code = self._process.wait(seconds)
         return Ended(code, self.stdout(), self.stderr(), time.monotonic() - self._began)
+
+    def until_ended(self, what: str, seconds: float = SECONDS) -> None:
+        """Wait until the process is no more; AssertionError where it stays."""
+        try:
+            self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"{what} runs on:\n{self.stdout()}\n{self.stderr()}") from None
 
     def until(self, happened: Callable[[], bool], what: str, seconds: float = SECONDS) -> None:
         """Wait until something has happened while the process runs; AssertionError where it does not."""
@@ -187,6 +197,13 @@ def metrics(sweep: Path, trial_id: str) -> list[dict[str, Any]]:
 def manifest(sweep: Path) -> dict[str, Any]:
     content: dict[str, Any] = json.loads((sweep / "manifest.json").read_text())
     return content
+
+
+def trial_file(sweep: Path, trial_id: str, name: str) -> Path:
+    """A file that training has left, of the last attempt that has it."""
+    folder = sweep / "trials" / trial_id
+    attempts = sorted(folder.glob(f"attempt-*/{name}"), key=lambda path: int(path.parent.name.removeprefix("attempt-")))
+    return [folder / name, *attempts][-1]
 
 
 def json_lines(path: Path) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -141,8 +142,37 @@ def test_ctrl_c_ends_a_sweep_that_waits_for_the_network(tmp_path: Path, s3: S3, 
     assert_whole(bucket)
 
 
+def test_of_two_drivers_the_first_stops_in_one_line_and_every_trial_ends_once(
+    tmp_path: Path, s3: S3, bucket: Bucket
+) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    there.mkdir()
+    with start(*NEW, "--storage", s3.uri, cwd=here) as first:
+        first.until(has_finished(bucket, 1), "end of a trial")
+        with start(*RESUME, "--storage", s3.uri, cwd=there) as second:
+            lost = first.wait()
+            ended = second.wait()
+    assert lost.code == 2, lost.told
+    assert lost.stderr == f"{s3.uri}/it: another driver has taken this sweep over; this one stops\n"
+    assert ended.code == 0, ended.told
+    assert_whole(bucket)
+
+
 def test_a_bucket_where_nothing_is_is_one_line(tmp_path: Path, s3: S3) -> None:
     ended = run(*RESUME, "--storage", s3.uri, cwd=tmp_path)
     assert (ended.code, ended.stdout) == (2, "")
     assert ended.stderr == f"{s3.uri}/it: not a sweep, it has no manifest.json; there is no sweep there\n"
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_sweep_that_is_stopped_before_its_first_trial_leaves_nothing_in_the_bucket(
+    tmp_path: Path, s3: S3, bucket: Bucket
+) -> None:
+    with start(*NEW, "--storage", s3.uri, cwd=tmp_path) as process:
+        process.until(lambda: "Starting Ray" in process.stdout(), "start")
+        process.send(signal.SIGINT)
+        ended = process.wait()
+    assert ended.code == 130, ended.told
+    assert bucket.list("") == []
+    assert not (tmp_path / "runs" / "it").exists()

@@ -4,10 +4,8 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +14,7 @@ import numpy as np
 import pytest
 import ray
 
+from tests.material.ray_nodes import DISABLED, RAY, Head, Node, free_port
 from tests.material.sweeps import (
     REPOSITORY,
     Process,
@@ -77,8 +76,6 @@ worker_setup_commands: []
 head_start_ray_commands: []
 worker_start_ray_commands: []
 """
-DISABLED = {"RAY_AUTH_MODE": "disabled"}
-RAY = [sys.executable, "-m", "ray.scripts.scripts"]
 SHORT = ("--space", "quick", "--name", "it", "--epochs", "2", "--set", "scheduler.type=none", "--top-k", "0")
 LONG = ("--space", "quick", "--name", "it", "--epochs", "100", "--set", "scheduler.type=none", "--top-k", "0")
 CODE = ("sweep.py", "tuning", "vae", "report", "search_spaces")
@@ -212,41 +209,6 @@ def test_a_storage_that_a_node_does_not_see_is_refused_before_anything_starts(tm
 
 
 # ---------------------------------------------------------------- a cluster that grows and shrinks
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("", 0))
-        return int(probe.getsockname()[1])
-
-
-class Node:
-    """`ray start` in a temp folder of its own, as on a machine of its own; its end is that of the machine."""
-
-    def __init__(self, cwd: Path, *options: str, **variables: str) -> None:
-        self._cwd, self._options, self._variables = cwd, options, variables
-
-    def __enter__(self) -> "Node":
-        self._folder = tempfile.TemporaryDirectory(prefix="ray-")  # Ray's sockets need a short path
-        common = (f"--temp-dir={self._folder.name}", "--disable-usage-stats", "--block")
-        self.process = Process([*RAY, "start", *common, *self._options], self._cwd, self._variables)
-        self.process.until(lambda: "Ray runtime started" in self.process.stdout(), "node", seconds=120)
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.process.kill_session()
-        self._folder.cleanup()
-
-
-class Head(Node):
-    """A node that others join at `address`."""
-
-    def __init__(self, cwd: Path, *options: str, **variables: str) -> None:
-        port = free_port()
-        self.address = f"{ray.util.get_node_ip_address()}:{port}"
-        head = ("--head", f"--port={port}", f"--ray-client-server-port={free_port()}")
-        dashboard = () if any("dashboard" in option for option in options) else ("--include-dashboard=false",)
-        super().__init__(cwd, *head, *dashboard, *options, **variables)
 
 
 @pytest.fixture

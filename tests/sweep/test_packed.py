@@ -13,7 +13,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.material.sweeps import REPOSITORY, Process, events, leaderboard, metrics, session_of, start, succeed
+from tests.material.sweeps import (
+    REPOSITORY,
+    Process,
+    events,
+    leaderboard,
+    metrics,
+    session_of,
+    start,
+    succeed,
+    trial_file,
+)
 from vae.storage.checkpoint import CHECKPOINT_FILE, unpack_checkpoint
 from vae.storage.preview import Preview
 
@@ -131,7 +141,7 @@ def test_a_packed_sweep_stopped_by_ctrl_c_goes_on_in_packs_from_where_it_was(tmp
     assert ended.code == 130, ended.told
     assert "nothing is lost" in ended.stdout
     for trial_id in set(events(folder, "started")) - set(events(folder, "finished")):
-        content = (folder / "trials" / trial_id / CHECKPOINT_FILE).read_bytes()
+        content = trial_file(folder, trial_id, CHECKPOINT_FILE).read_bytes()
         assert unpack_checkpoint(content, trial_id)[1].epoch >= len(metrics(folder, trial_id))
     succeed(*RESUME, "--pack", "4", cwd=tmp_path)
     assert_the_sweep_of(alone, folder)

@@ -2,11 +2,13 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,7 @@ from tests.material.sweeps import (
     session_of,
     start,
     succeed,
+    trial_file,
 )
 from tuning.search.study import load_study
 from vae.storage.checkpoint import unpack_checkpoint
@@ -45,12 +48,17 @@ History = list[dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, History]:
-    """By trial, the metrics of a sweep that nothing stops, with the trials that another one is extended by."""
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a sweep that nothing stops, with the trials that another one is extended by."""
     cwd = tmp_path_factory.mktemp("uninterrupted")
     succeed(*NEW, "--trials", str(N_TRIALS + N_MORE), cwd=cwd)
-    folder = cwd / "runs" / "it"
-    return {row["trial_id"]: numbers(metrics(folder, row["trial_id"])) for row in leaderboard(folder)}
+    return cwd / "runs" / "it"
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(undisturbed: Path) -> dict[str, History]:
+    """By trial, the metrics of the undisturbed sweep."""
+    return {row["trial_id"]: numbers(metrics(undisturbed, row["trial_id"])) for row in leaderboard(undisturbed)}
 
 
 def numbers(history: History) -> History:
@@ -89,23 +97,41 @@ def assert_whole(folder: Path, n_trials: int, uninterrupted: dict[str, History])
     assert values == {row["trial_id"]: float(row["val_elbo"]) for row in rows}
 
 
-def test_a_sweep_whose_driver_is_killed_at_any_moment_resumes_to_the_same_trials(
-    tmp_path: Path, uninterrupted: dict[str, History]
+def test_a_sweep_that_is_interrupted_five_times_ends_with_the_leaderboard_of_one_that_never_was(
+    tmp_path: Path, undisturbed: Path, uninterrupted: dict[str, History]
 ) -> None:
-    folder = tmp_path / "runs" / "it"
-    with start(*NEW, cwd=tmp_path) as first:  # before any trial has started
-        first.until(lambda: len(ledger(folder)) >= 1, "proposal")
+    folder, n_trials = tmp_path / "runs" / "it", N_TRIALS + N_MORE
+    with ExitStack() as drivers:  # Ray's processes and the workers of a driver that was killed may live on for a while
+
+        def driver(*command: str) -> Process:
+            return drivers.enter_context(start(*command, cwd=tmp_path))
+
+        first = driver(*NEW, "--trials", str(n_trials))
+        first.until(lambda: len(ledger(folder)) >= 1, "proposal")  # no trial has started
         first.send(signal.SIGKILL)
-        with start(*RESUME, cwd=tmp_path) as second:  # Ray's processes of the first may still be there
-            second.until(is_training(folder, n_finished=1), "training")
-            second.send(signal.SIGKILL)
-            with start(*RESUME, cwd=tmp_path) as third:  # the second's workers may still train the same trials
-                third.until(is_training(folder, n_finished=3), "training")
-                third.kill_session()  # driver, Ray and workers at once, as when the machine goes down
-            _assert_the_study_knows(folder)
-            ended = succeed(*RESUME, cwd=tmp_path)
-    assert f"Resuming it: 3 of {N_TRIALS} trials are finished" in ended.stdout
-    assert_whole(folder, N_TRIALS, uninterrupted)
+        second = driver(*RESUME)
+        second.until(lambda: "Starting Ray" in second.stdout(), "start of Ray")
+        second.send(signal.SIGKILL)
+        third = driver(*RESUME)
+        third.until(is_training(folder, n_finished=1), "training")
+        third.send(signal.SIGKILL)
+        fourth = driver(*RESUME)
+        fourth.until(is_training(folder, n_finished=3), "training")
+        fourth.kill_session()  # driver, Ray and workers at once, as when the machine goes down
+        _assert_the_study_knows(folder)
+        fifth = driver(*RESUME)
+        fifth.until(is_training(folder, n_finished=5), "training")
+        fifth.press_ctrl_c()
+        assert fifth.wait().code == 130
+        ended = succeed(*RESUME, cwd=tmp_path)
+    assert re.search(rf"Resuming it: [567] of {n_trials} trials are finished", ended.stdout)
+    assert_whole(folder, n_trials, uninterrupted)
+    assert without_clock_and_place(leaderboard(folder)) == without_clock_and_place(leaderboard(undisturbed))
+
+
+def without_clock_and_place(rows: list[dict[str, str]]) -> list[dict[str, str]]:
+    """The rows of a leaderboard, to the digit, without how long it took and which attempt left the model."""
+    return [{name: row[name] for name in row if "seconds" not in name and name != "checkpoint"} for row in rows]
 
 
 def test_a_sweep_with_early_stopping_whose_driver_is_killed_has_every_trial_end_once(tmp_path: Path) -> None:
@@ -204,7 +230,8 @@ def in_training(folder: Path, past: Stage) -> bool:
 
 def stage(folder: Path, ended: Ended) -> Stage:
     rows = leaderboard(folder)
-    checkpoints = {path.parent.name: path.read_bytes() for path in folder.glob("trials/*/checkpoint.safetensors")}
+    files = {row["trial_id"]: trial_file(folder, row["trial_id"], "checkpoint.safetensors") for row in rows}
+    checkpoints = {trial: path.read_bytes() for trial, path in files.items() if path.exists()}
     return Stage(
         ended,
         events(folder, "started"),
@@ -246,7 +273,7 @@ def test_a_trial_that_was_stopped_in_the_middle_goes_on_from_its_checkpoint(
     stopped = [row["trial_id"] for row in interrupted.rows if row["state"] == "running" and row["epochs"] != "0"]
     assert stopped
     for trial in stopped:
-        content = (cwd / "runs" / "it" / "trials" / trial / "checkpoint.safetensors").read_bytes()
+        content = trial_file(cwd / "runs" / "it", trial, "checkpoint.safetensors").read_bytes()
         trained = [line.epoch_seconds for line in unpack_checkpoint(content, trial)[1].history]
         before = [line["epoch_seconds"] for line in interrupted.histories[trial]]
         assert trained[: len(before)] == before
@@ -274,7 +301,7 @@ def test_a_worker_that_is_killed_is_replaced_and_its_trial_goes_on_from_its_chec
     starts = resumed.starts[len(terminated.starts) :]
     assert len(starts) > len(set(starts)), "a trial was started twice"
     for trial, n_epochs in terminated.checkpoint_epochs.items():
-        content = (cwd / "runs" / "it" / "trials" / trial / "checkpoint.safetensors").read_bytes()
+        content = trial_file(cwd / "runs" / "it", trial, "checkpoint.safetensors").read_bytes()
         trained = [line.epoch_seconds for line in unpack_checkpoint(content, trial)[1].history]
         before = [line["epoch_seconds"] for line in terminated.histories[trial]][:n_epochs]
         assert trained[: len(before)] == before
@@ -339,6 +366,28 @@ def test_trials_that_failed_fail_the_sweep_until_they_are_tried_again(tmp_path: 
     assert {(row["state"], row["error"], row["epochs"]) for row in leaderboard(folder)} == {("complete", "", "2")}
     assert events(folder, "proposed") == ["0000", "0001"]
     assert not list(folder.glob("trials/*/error.txt"))
+
+
+def test_a_sweep_whose_trials_fail_one_after_the_other_for_one_cause_stops_with_it(tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / "it"
+    many = ("--space", "quick", "--name", "it", "--trials", "20", "--epochs", "2", "--seed", "5", *RUN)
+    blocked: list[Path] = []
+    with start(*many, cwd=tmp_path) as process:
+        while process.is_running():
+            for trial in sorted(set(folder.glob("trials/*")) - {path.parent for path in blocked}):
+                blocked.append(trial / "model.safetensors")  # no model can be written there
+                blocked[-1].mkdir()
+            time.sleep(0.01)
+        ended = process.wait()
+    assert ended.code == 2, ended.told
+    stopped = r"3 trials in a row failed for the same cause: .*model\.safetensors.*; put that right, then go on with: "
+    assert re.fullmatch(stopped + r"python sweep\.py --resume it --retry-failed\n", ended.stderr), ended.told
+    assert len(events(folder, "finished")) < 10
+    for path in blocked:
+        path.rmdir()
+    succeed(*RESUME, "--retry-failed", cwd=tmp_path)
+    assert {row["state"] for row in leaderboard(folder)} == {"complete"}
+    assert len(leaderboard(folder)) == 20
 
 
 def test_a_sweep_that_is_complete_is_extended_by_more_trials(

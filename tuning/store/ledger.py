@@ -1,4 +1,4 @@
-"""The ledger: every event of a sweep's trials (proposed, started, checkpointed, finished), appended one by one.
+"""The ledger: every event of a sweep's trials (proposed, started, finished, ...), appended one by one.
 
 A sweep resumes from its ledger alone, because Tune's own snapshots lose or repeat trials when the driver
 dies. An event is on storage before the sweep acts on it; a trial's `trials/ID/metrics.jsonl` has one line per
@@ -47,6 +47,10 @@ class Ledger:
         self._open_metrics(record)
         self._write("started", record, at_once=False, epochs=len(record.history))
 
+    def again(self, record: TrialRecord) -> None:
+        """Record that the trial has a new attempt, before a worker takes it on."""
+        self._write("again", record, attempt=record.attempt)
+
     def retried(self, record: TrialRecord) -> None:
         """Record that a trial that failed runs again."""
         self._write("retried", record)
@@ -75,10 +79,11 @@ class Ledger:
         self._write("finished", record, state=record.state, epochs=len(record.history), error=record.error, **result)
         self._metrics.pop(record.trial_id, None)
 
-    def close(self) -> None:
+    def close(self, patient: bool = True) -> None:
+        """See Place.close."""
         for lines in self._metrics.values():
             lines.keep_later()
-        self._place.close()
+        self._place.close(patient)
 
     def _open_metrics(self, record: TrialRecord) -> None:
         so_far = b"".join(_line(metrics) for metrics in record.history)
@@ -124,6 +129,8 @@ def _replay(records: dict[str, TrialRecord], event: dict[str, Any]) -> None:
         records[trial_id].error = str(event["error"])
     elif event["event"] == "stopping":
         records[trial_id].stops_at = operator.index(event["epoch"])
+    elif event["event"] == "again":
+        records[trial_id].attempt = operator.index(event["attempt"])
     elif event["event"] == "retried":
         records[trial_id].state, records[trial_id].error = "running", ""
 

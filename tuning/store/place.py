@@ -18,14 +18,15 @@ from pathlib import Path
 from typing import TextIO
 
 from tuning.errors import StorageError
-from tuning.layout import LEDGER_FILE, LOCK_FILE, MANIFEST_FILE, MIRROR_FILE, as_typed, trial_folder
+from tuning.layout import DEFAULT_STORAGE, LEDGER_FILE, LOCK_FILE, MANIFEST_FILE, MIRROR_FILE, as_typed, attempt_folder
 from tuning.records import TrialRecord
+from tuning.store.attempts import AttemptFiles
 from tuning.store.bucket import Bucket, BucketFiles, bucket_at, folders_below
 from tuning.store.folder import Folder
 from tuning.store.interface import Place
-from vae.files import Files, LocalFiles
+from tuning.store.leftovers import clear, is_abandoned
+from vae.files import LocalFiles
 
-DEFAULT_STORAGE = "runs"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 FREE_BYTES = 64 * 2**20  # a sweep is not started with less
 
@@ -68,16 +69,22 @@ class SweepStorage:
         """The command that rebuilds its report from the current working directory."""
         return self._command("--report")
 
+    @property
+    def look_command(self) -> str:
+        """The command that shows the sweep in TensorBoard."""
+        return f"tensorboard --logdir {as_typed(self.folder)} --samples_per_plugin images=100"
+
     def _command(self, option: str) -> str:
         if not self.uri and self.folder.parent == Path(DEFAULT_STORAGE).resolve():
             return f"python sweep.py {option} {self.name}"
         parent = self.uri.rpartition("/")[0] if self.uri else str(as_typed(self.folder.parent))
         return f"python sweep.py {option} {self.name} --storage {shlex.quote(parent)}"
 
-    def trial_files(self, trial_id: str) -> Files:
+    def trial_files(self, trial_id: str, attempt: int = 1) -> AttemptFiles:
         """Where a worker reads and writes the files of a trial."""
-        relative = trial_folder(trial_id)
-        return BucketFiles(self.uri, relative) if self.uri else LocalFiles(self.folder / relative)
+        relative = attempt_folder(trial_id, attempt)
+        own = BucketFiles(self.uri, relative) if self.uri else LocalFiles(self.folder / relative)
+        return AttemptFiles(self.place, own, trial_id, attempt)
 
     def publish(self, *folders: str) -> None:
         """Put folders that were rebuilt in the mirror into the bucket, in place of what it has under those names."""
@@ -134,7 +141,7 @@ def locate(storage: str | None, name: str, option: str = "--name") -> SweepStora
 def refuse_existing(storage: SweepStorage) -> None:
     """Raises StorageError where something of the sweep's name exists already."""
     for where, exists in (
-        (str(storage.folder.parent), os.path.lexists(storage.folder)),  # Path.exists raises in a folder it may not read
+        (str(storage.folder.parent), os.path.lexists(storage.folder) and not is_abandoned(storage.folder)),
         ((storage.uri or "").rpartition("/")[0], storage.uri and storage.place.list("")),
     ):
         if exists:
@@ -152,6 +159,7 @@ def created(storage: SweepStorage, expected_bytes: int) -> Iterator[None]:
     lock = _lock(storage)
     try:
         with writing(storage, f"go on with: {storage.resume_command}"):
+            clear(storage.folder)
             if storage.uri:
                 _make_mirror(storage)
                 bucket_at(storage.uri).claim(is_new=True)
@@ -171,6 +179,7 @@ def held(storage: SweepStorage) -> Iterator[None]:
     with writing(storage, f"go on with: {storage.resume_command}"):
         lock = _lock(storage)
         try:
+            clear(storage.folder)
             if storage.uri:
                 bucket_at(storage.uri).claim(is_new=False)
             yield
@@ -229,7 +238,7 @@ def _create(storage: SweepStorage, expected_bytes: int) -> None:
         free = shutil.disk_usage(parent).free
         if free < needed:
             raise OSError(f"{free / 2**20:,.0f} MiB are free, the sweep needs about {needed / 2**20:,.0f} MiB")
-        storage.folder.mkdir()
+        storage.folder.mkdir(exist_ok=is_abandoned(storage.folder))
     except OSError as error:
         _remove_empty(parent, before)
         raise StorageError(f"--storage {parent}: cannot hold a sweep ({_short(error)})") from None

@@ -66,15 +66,18 @@ class Sweep(Callback):  # type: ignore[misc]
         return {}  # Tune pickles it into its own snapshots, which nothing reads
 
     def propose(self) -> dict[str, Any]:
-        """The next trial's config for Tune, see tuning.workers.tune_worker.VaeTrial."""
+        """The next trial's config for Tune, see tuning.workers.tune_worker.Device.join."""
         record = self.queue.next()
-        if record.trial_id not in self.records:
+        if record.trial_id in self.records:
+            self._begin_again(record)
+        else:
             self._ledger.proposed(record)
             self.records[record.trial_id] = record
         n_known = len(record.history)
         if record.stops_at is not None:
             n_known = min(n_known, record.stops_at - 1)  # the worker tells its last epoch again, for Tune to stop it
-        return {"trial_id": record.trial_id, "config": record.config.model_dump(), "n_known": n_known}
+        config = record.config.model_dump()
+        return {"trial_id": record.trial_id, "config": config, "n_known": n_known, "attempt": record.attempt}
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         record = self._record(trial)
@@ -110,6 +113,12 @@ class Sweep(Callback):  # type: ignore[misc]
             self._checkpoint_epochs[record.trial_id] = result["checkpoint_epoch"]
             self._ledger.checkpointed(record, result["checkpoint_epoch"])
 
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """The trial's worker has failed, and Tune is about to give the trial to another one."""
+        record = self._record(trial)
+        self._begin_again(record)
+        trial.config["attempt"] = record.attempt
+
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """The trial has ended, or the scheduler or the end of the sweep has stopped it."""
         record = self._record(trial)
@@ -139,7 +148,7 @@ class Sweep(Callback):  # type: ignore[misc]
         if self.queue.lose(record) or (DEATH.search(last) and self.queue.set_aside(record)):
             return
         alone = f"its worker or trainer died {DEATHS} times while it ran alone: " if DEATH.search(last) else ""
-        self._storage.trial_files(record.trial_id).write(ERROR_FILE, text.encode(errors="replace"))
+        self._storage.place.put(f"{record.folder}/{ERROR_FILE}", text.encode(errors="replace"))
         record.state = "failed"
         cause = next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "unknown")
         record.error = f"{alone}{cause}"[:300]
@@ -157,10 +166,17 @@ class Sweep(Callback):  # type: ignore[misc]
             self._pushed_at = time.monotonic()
 
     def close(self) -> None:
-        write_leaderboard(self._storage.folder, list(self.records.values()))
+        """Write what is left to write. A sweep that was stopped does not wait for a bucket that does not answer."""
+        records = list(self.records.values())
+        write_leaderboard(self._storage.folder, records)
         for name in (LEADERBOARD_FILE, STUDY_FILE):
             self._storage.mirrored(name)
-        self._ledger.close()
+        self._ledger.close(patient=self._plan.is_whole(records))
+
+    def _begin_again(self, record: TrialRecord) -> None:
+        """Number the trial's next attempt. A worker that still has an earlier one writes elsewhere."""
+        record.attempt += 1
+        self._ledger.again(record)
 
     def _retry(self, record: TrialRecord) -> None:
         """Forget why the trial failed before."""

@@ -65,7 +65,7 @@ def _row(rank: int, configuration: Configuration, record: TrialRecord, front: se
         **record.config.model_dump(exclude={"epochs"}),
         **_metrics(record),
         **({} if front is None else {PARETO_COLUMN: "yes" if record.trial_id in front else ""}),
-        "checkpoint": f"{record.folder}/model.safetensors" if record.best else "",
+        "checkpoint": f"{record.model_folder}/model.safetensors" if record.best else "",
         "error": record.error,
     }
 

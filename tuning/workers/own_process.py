@@ -11,7 +11,7 @@ from vae.backend.products import prefer_fast_products
 from vae.config import TrialConfig
 from vae.model.shape_class import ShapeClass
 from vae.training.pack import Pack
-from vae.training.trial import Training
+from vae.training.trial import TRAINING_FILES, Training
 
 
 class OwnProcess:
@@ -24,9 +24,10 @@ class OwnProcess:
         self._pack = Pack(*context.tensors(), device=context.device)
         self._results: TuneResults | None = None
 
-    def join(self, trial_id: str, config: dict[str, Any], n_known: int) -> None:
+    def join(self, trial_id: str, config: dict[str, Any], n_known: int, attempt: int = 1) -> None:
         context = self._context
-        files = context.storage.trial_files(trial_id)
+        files = context.storage.trial_files(trial_id, attempt)
+        files.take_over(TRAINING_FILES)
         data = context.dataset, context.image_shape
         training = Training(self._pack, TrialConfig(**config), *data, files, damaged_is_absent=True)
         self._results = TuneResults(training, n_known, context.preview_epochs, context.metric)

@@ -23,7 +23,7 @@ from vae.config import TrialConfig
 from vae.files import Files
 from vae.model.shape_class import ShapeClass
 from vae.training.pack import Pack
-from vae.training.trial import Training
+from vae.training.trial import TRAINING_FILES, Training
 
 Result = dict[str, Any]
 FIRST_SLOTS = 4  # of a pack, which doubles them as trials come: an empty slot costs as much as a full one
@@ -82,17 +82,19 @@ class Trainer:
         self._epoch_seconds: dict[ShapeClass, float] = {}
         threading.Thread(target=self._serve, daemon=True).start()
 
-    def join(self, trial_id: str, config: dict[str, Any], n_known: int) -> None:
+    def join(self, trial_id: str, config: dict[str, Any], n_known: int, attempt: int = 1) -> None:
         """Take a trial on, from its checkpoint if it has one. Raises CheckpointError."""
         trial_config, context = TrialConfig(**config), self._context
         shape = ShapeClass.of(trial_config)
-        files = WriteBehind(context.storage.trial_files(trial_id), self._writer)
         with self._device:
             # A retried trial whose worker was killed has not left. Its last checkpoint may still
             # be on its way to the disk, and the trial goes on from it: wait for its files before they are read.
             before = self._remove(trial_id, keep=False)
             if before is not None:
                 before.files.flush()
+            own = context.storage.trial_files(trial_id, attempt)
+            own.take_over(TRAINING_FILES)
+            files = WriteBehind(own, self._writer)
             data = context.dataset, context.image_shape
             training = Training(self._pack(shape), trial_config, *data, files, damaged_is_absent=True)
             results = TuneResults(training, n_known, context.preview_epochs, context.metric)

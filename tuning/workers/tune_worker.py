@@ -18,8 +18,9 @@ from tuning.workers.sweep_context import SweepContext
 class Device(Protocol):
     """Where a worker's trials train, one at a time."""
 
-    def join(self, trial_id: str, config: dict[str, Any], n_known: int) -> None:
+    def join(self, trial_id: str, config: dict[str, Any], n_known: int, attempt: int = 1) -> None:
         """Take a trial on, from its checkpoint if it has one. config: of TrialConfig. n_known: epochs the driver has.
+        attempt: which of the trial's this is, TrialRecord.attempt.
 
         Raises CheckpointError."""
 
@@ -82,11 +83,11 @@ class SharedTrainer:
         self._on_gpu = on_gpu
         self._trial_id: str | None = None
 
-    def join(self, trial_id: str, config: dict[str, Any], n_known: int) -> None:
+    def join(self, trial_id: str, config: dict[str, Any], n_known: int, attempt: int = 1) -> None:
         self._name = self._trainer_of_this_device()
         self._trainer = ray.get_actor(self._name)
-        ray.get(self._trainer.join.remote(trial_id, config, n_known))
-        self._trial_id, self._config, self._n_known = trial_id, config, n_known
+        ray.get(self._trainer.join.remote(trial_id, config, n_known, attempt))
+        self._trial_id, self._config, self._n_known, self._attempt = trial_id, config, n_known, attempt
 
     def result(self) -> dict[str, Any]:
         assert self._trial_id is not None, "no trial has joined"
@@ -95,7 +96,7 @@ class SharedTrainer:
         except RayActorError:
             if self._trainer_of_this_device() == self._name:
                 raise
-            self.join(self._trial_id, self._config, self._n_known)
+            self.join(self._trial_id, self._config, self._n_known, self._attempt)
             answer = ray.get(self._trainer.result.remote(self._trial_id))
         self._n_known = answer["epoch"]
         return answer

@@ -16,10 +16,11 @@ from vae.storage.checkpoint import (
     unpack_model,
 )
 from vae.storage.preview import Preview, preview_of
-from vae.storage.snapshots import Snapshots, is_snapshot_epoch
+from vae.storage.snapshots import SNAPSHOTS_FILE, Snapshots, is_snapshot_epoch
 from vae.storage.state import TrialState
 from vae.training.pack import Pack
 
+TRAINING_FILES = (CHECKPOINT_FILE, MODEL_FILE, SNAPSHOTS_FILE)  # all that training writes
 CHECKPOINT_SECONDS = 30.0  # of training that a crash may cost
 
 

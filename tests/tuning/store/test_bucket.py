@@ -20,7 +20,7 @@ from tests.material.s3 import S3, fixture_s3, fixture_s3_server  # noqa: F401 - 
 from tuning.errors import StorageError
 from tuning.layout import MANIFEST_FILE, MIRROR_FILE
 from tuning.store import bucket as bucket_module
-from tuning.store.bucket import Bucket, BucketFiles, bucket_at
+from tuning.store.bucket import Bucket, bucket_at
 from tuning.store.ledger import Ledger, read_trials
 from tuning.store.place import (
     SweepStorage,
@@ -76,7 +76,6 @@ def test_an_object_is_read_as_it_was_put(uri: str) -> None:
 
 def test_the_files_of_a_trial_are_objects_below_its_name(uri: str, tmp_path: Path) -> None:
     files = SweepStorage(tmp_path / "x", uri).trial_files("0007")
-    assert files == BucketFiles(uri, "trials/0007")
     assert files.read("checkpoint.safetensors") is None
     files.write("checkpoint.safetensors", b"weights")
     assert Bucket(uri).get("trials/0007/checkpoint.safetensors") == b"weights"
@@ -408,6 +407,31 @@ def test_ctrl_c_ends_the_wait_for_a_cut_network_and_leaves_no_thread_waiting(s3:
         finally:
             process.kill()
             s3.cable.mend()
+
+
+def test_a_sweep_that_was_stopped_does_not_wait_for_a_bucket_that_does_not_answer(s3: S3, uri: str) -> None:
+    """Ctrl-C may come while only an upload waits: Tune then ends the sweep, and its last lines cannot be written."""
+    bucket = a_driver(uri, is_new=True)
+    bucket.append(b'{"event": "started"}\n', at_once=False)
+    s3.cable.cut()
+    try:
+        bucket.put_later("leaderboard.csv", b"old")
+        time.sleep(1.0)
+        closing = in_a_thread(lambda: bucket.close(patient=False))
+        closing.join(30)
+        assert not closing.is_alive()
+        bucket.put_later("leaderboard.csv", b"new")  # is dropped
+    finally:
+        s3.cable.mend()
+    assert Bucket(uri).list("") == ["ledger/00000001.jsonl"]
+
+
+def test_a_sweep_that_was_stopped_writes_its_last_lines_to_a_bucket_that_answers(uri: str) -> None:
+    bucket = a_driver(uri, is_new=True)
+    bucket.append(b'{"event": "started"}\n', at_once=False)
+    bucket.put_later("leaderboard.csv", b"new")
+    bucket.close(patient=False)
+    assert Bucket(uri).list("") == ["leaderboard.csv", "ledger/00000001.jsonl", "ledger/00000002.jsonl"]
 
 
 def _hear_ctrl_c() -> None:

@@ -18,7 +18,6 @@ from tuning.store import place as place_module
 from tuning.store.ledger import Ledger
 from tuning.store.place import SweepStorage, created, held, locate, open_existing, refuse_existing
 from vae.config import TrialConfig
-from vae.files import LocalFiles
 
 NO_BYTES = 0
 
@@ -164,6 +163,32 @@ def test_a_resumed_sweep_keeps_its_folder_whatever_happens(tmp_path: Path) -> No
     with pytest.raises(ZeroDivisionError, match="division"), held(storage):
         print(1 / 0)
     assert below(tmp_path) == before
+
+
+def test_what_a_killed_driver_left_half_written_is_gone_when_the_sweep_is_held(tmp_path: Path) -> None:
+    storage = SweepStorage(tmp_path / "x")
+    with created(storage, NO_BYTES):
+        (storage.folder / MANIFEST_FILE).write_text("{}")
+        propose(storage)
+    before = below(tmp_path)
+    for name in (".leaderboard.csv.4711", f".check-{'0a' * 16}", f".check-{'0a' * 16}.f00d"):
+        (storage.folder / name).write_text("half")
+    (storage.folder / ".notes").write_text("of the user")
+    with held(storage):
+        assert below(tmp_path) == sorted([*before, "x/.notes"])
+
+
+@pytest.mark.parametrize("left", [["driver.lock"], ["driver.lock", f".check-{'0a' * 16}"]])
+def test_the_name_of_a_sweep_that_was_killed_before_it_had_a_manifest_is_free(tmp_path: Path, left: list[str]) -> None:
+    """Neither could it be resumed, nor would its name be free, and each message would name the other way out."""
+    storage = SweepStorage(tmp_path / "x")
+    storage.folder.mkdir()
+    for name in left:
+        (storage.folder / name).write_text("")
+    refuse_existing(storage)
+    with created(storage, NO_BYTES):
+        propose(storage)
+    assert below(storage.folder) == ["driver.lock", LEDGER_FILE, "trials", "trials/0000", "trials/0000/config.json"]
 
 
 def test_a_folder_that_appears_in_the_meantime_is_not_taken_over(tmp_path: Path) -> None:
@@ -368,4 +393,5 @@ def test_where_there_is_no_sweep_at_all_the_message_says_so(tmp_path: Path) -> N
 
 
 def test_workers_write_to_the_folder(tmp_path: Path) -> None:
-    assert SweepStorage(tmp_path / "x").trial_files("0007") == LocalFiles(tmp_path / "x" / "trials" / "0007")
+    SweepStorage(tmp_path / "x").trial_files("0007").write("model.safetensors", b"weights")
+    assert (tmp_path / "x" / "trials" / "0007" / "model.safetensors").read_bytes() == b"weights"

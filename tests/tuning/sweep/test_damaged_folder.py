@@ -1,12 +1,19 @@
 """Any damage to what a sweep is read from is one line, or leaves a sweep that can be used; nothing is written."""
 
 import json
+import random
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.material.ledgers import finish, new_trial, train
+from tests.material.paths import REPOSITORY
 from tests.tuning.sweep.test_manifest import CLUSTER, new_plan
 from tuning.errors import StorageError
 from tuning.layout import LEDGER_FILE, MANIFEST_FILE, METRICS_FILE
@@ -90,3 +97,92 @@ def test_any_value_in_place_of_another_is_told_of_or_does_no_harm(storage: Sweep
     )
     content = "".join(f"{json.dumps(one)}\n" for one in lines)
     read_or_refuse(storage, name, content.encode())
+
+
+# ---------------------------------------------------------------- by the thousand, and in how much memory
+
+READ_DAMAGED = (
+    "from tests.tuning.sweep.test_damaged_folder import read_all_damaged as run; import sys; run(sys.argv[1])"
+)
+MOST_MEMORY = 200 * 2**20
+
+
+@pytest.mark.slow
+def test_thousands_of_damaged_files_are_each_one_line_and_take_little_memory(tmp_path: Path) -> None:
+    """In a process of its own, whose largest size ever is known."""
+    storage = SweepStorage(tmp_path / "x")
+    write_manifest(storage, new_plan(), CLUSTER)
+    ledger, record = Ledger(storage.place), new_trial(0)
+    ledger.proposed(record)
+    train(ledger, record)
+    finish(ledger, record)
+    ledger.close()
+    process = subprocess.run(
+        [sys.executable, "-c", READ_DAMAGED, str(storage.folder)],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert process.returncode == 0, process.stderr
+    told = json.loads(process.stdout)
+    assert told["refused"] > 1000
+    assert told["refused"] + told["read"] == 3000
+    assert told["bytes"] < MOST_MEMORY
+
+
+def read_all_damaged(folder: str) -> None:
+    """Damage every kind of file of a sweep's folder, 500 times each, and read it; print what came of it."""
+    import torch
+
+    from vae.config import TrialConfig
+    from vae.storage.checkpoint import CHECKPOINT_FILE, MODEL_FILE, unpack_checkpoint, unpack_model
+    from vae.storage.snapshots import SNAPSHOTS_FILE, read_snapshots
+    from vae.training.pack import Pack
+    from vae.training.trial import Training
+
+    storage, images = SweepStorage(Path(folder)), torch.zeros(20, 64, dtype=torch.uint8)
+    files = storage.trial_files("0000")
+    training = Training(Pack(images, images), TrialConfig(latent_size=2, epochs=2), "digits", (8, 8), files)
+    while not training.is_done:
+        training.next_epoch()
+
+    def sweep(_: bytes) -> object:
+        return ranked(read_sweep(storage).trials)
+
+    readers: dict[str, Callable[[bytes], object]] = {
+        **dict.fromkeys(FILES, sweep),
+        f"trials/0000/{CHECKPOINT_FILE}": lambda content: unpack_checkpoint(content, CHECKPOINT_FILE),
+        f"trials/0000/{MODEL_FILE}": lambda content: unpack_model(content, MODEL_FILE),
+        f"trials/0000/{SNAPSHOTS_FILE}": lambda content: read_snapshots(content, SNAPSHOTS_FILE),
+    }
+    draw, told = random.Random(0), {"read": 0, "refused": 0}
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for name, read in readers.items():
+        whole = (storage.folder / name).read_bytes()
+        for _ in range(500):
+            content = damaged(whole, draw)
+            (storage.folder / name).write_bytes(content)
+            try:
+                read(content)
+                told["read"] += 1
+            except UserError as error:
+                assert "\n" not in str(error), error  # noqa: PT017
+                told["refused"] += 1
+        (storage.folder / name).write_bytes(whole)
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    print(json.dumps({**told, "bytes": grown * 1024}))
+
+
+def damaged(whole: bytes, draw: random.Random) -> bytes:
+    """Cut off, changed, with more in the middle, or with every number larger."""
+    at = draw.randrange(len(whole))
+    return draw.choice(
+        [
+            whole[:at],
+            whole[:at] + draw.randbytes(draw.randrange(1, 9)) + whole[at + draw.randrange(9) :],
+            whole[:at] + draw.choice(SCRAPS) + whole[at:],
+            whole[:at] + draw.randbytes(1 << draw.randrange(20)) + whole[at:],
+            whole[:at] + whole[at:].replace(b"1", b"9" * draw.randrange(1, 30), draw.randrange(1, 9)),
+        ]
+    )

@@ -69,6 +69,25 @@ class Driver:
         return decision
 
 
+def test_a_worker_that_fails_makes_a_new_attempt_which_the_ledger_has_before_the_next_worker(tmp_path: Path) -> None:
+    driver = Driver(tmp_path, plan())
+    trial = driver.begin()
+    assert trial.config["attempt"] == 1
+    driver.sweep.on_trial_recover(0, [], trial)
+    assert trial.config["attempt"] == 2
+    assert ledger(tmp_path)[-1]["event"] == "again"
+    assert [record.attempt for record in read_trials(Folder(tmp_path))] == [2]
+    driver.sweep.on_trial_recover(0, [], trial)
+    assert trial.config["attempt"] == 3
+
+
+def test_a_trial_that_goes_on_with_another_driver_is_a_new_attempt(tmp_path: Path) -> None:
+    Driver(tmp_path, plan()).begin()
+    for attempt in (2, 3):
+        assert Driver(tmp_path, plan()).begin().config["attempt"] == attempt
+    assert [record.attempt for record in read_trials(Folder(tmp_path))] == [3]
+
+
 @pytest.fixture
 def begun(tmp_path: Path) -> tuple[Driver, Trial]:
     """A sweep whose third trial is the worst of three, and one epoch before the rung."""

@@ -7,6 +7,8 @@ from tuning.workers.own_process import OwnProcess
 from tuning.workers.sweep_context import SweepContext
 from vae.errors import CheckpointError
 from vae.storage.checkpoint import CHECKPOINT_FILE, unpack_checkpoint
+from vae.training import trial as training_module
+from vae.training.trial import TRAINING_FILES
 
 
 def test_one_trial_after_another_has_the_numbers_and_the_files_of_a_trial_alone(context: SweepContext) -> None:
@@ -29,6 +31,26 @@ def test_a_trial_that_is_kept_goes_on_from_its_last_epoch(context: SweepContext)
     second.join("0000", config().model_dump(), 2)
     results += [second.result() for _ in range(EPOCHS - 2)]
     assert_same_history(metrics_in(results), alone(context, config()).history)
+
+
+def test_a_worker_that_was_cut_off_writes_nothing_over_the_attempt_that_took_its_trial_over(
+    context: SweepContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training_module, "CHECKPOINT_SECONDS", -1.0)  # a checkpoint at every epoch
+    cut_off, successor = OwnProcess(context), OwnProcess(context)
+    cut_off.join("0000", config().model_dump(), 0)
+    results = [cut_off.result(), cut_off.result()]
+    successor.join("0000", config().model_dump(), 2, attempt=2)
+    results += [successor.result() for _ in range(EPOCHS - 2)]
+    files = context.storage.trial_files("0000", 2)
+    before = {name: files.read(name) for name in TRAINING_FILES}
+    cut_off.result()
+    cut_off.leave(keep=True)
+    assert {name: files.read(name) for name in TRAINING_FILES} == before
+    assert_same_history(metrics_in(results), alone(context, config()).history)
+    state, description = unpack_checkpoint(files.read(CHECKPOINT_FILE) or b"", "")
+    assert state.epoch == EPOCHS
+    assert_same_history(description.history, alone(context, config()).history)
 
 
 def test_a_worker_that_ends_after_its_trial_was_let_go_writes_no_checkpoint_of_it(context: SweepContext) -> None:

@@ -4,6 +4,7 @@ import errno
 import os
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -24,11 +25,12 @@ from tests.material.trainers import (
     until,
     varied,
 )
+from tuning.store.attempts import AttemptFiles
 from tuning.store.place import SweepStorage
 from tuning.workers.sweep_context import SweepContext
 from tuning.workers.trainer import FIRST_SLOTS, Trainer, WriteBehind
 from vae.config import TrialConfig
-from vae.files import Files, LocalFiles
+from vae.files import LocalFiles
 from vae.storage.checkpoint import CHECKPOINT_FILE, MODEL_FILE, unpack_checkpoint
 from vae.training import stack as stack_module
 from vae.training.pack import Pack
@@ -98,16 +100,19 @@ class Disk(SweepStorage):
     full: frozenset[str] = frozenset()
     delay = 0.0  # seconds of each writing
 
-    def trial_files(self, trial_id: str) -> Files:
-        return _FilesOf(self, super().trial_files(trial_id), trial_id)
+    def trial_files(self, trial_id: str, attempt: int = 1) -> "_FilesOf":  # type: ignore[override]
+        return _FilesOf(self, super().trial_files(trial_id, attempt), trial_id)
 
 
 class _FilesOf:
-    def __init__(self, disk: Disk, files: Files, trial_id: str) -> None:
+    def __init__(self, disk: Disk, files: AttemptFiles, trial_id: str) -> None:
         self._disk, self._files, self._trial_id = disk, files, trial_id
 
     def read(self, name: str) -> bytes | None:
         return self._files.read(name)
+
+    def take_over(self, names: Sequence[str]) -> None:
+        self._files.take_over(names)
 
     def write(self, name: str, content: bytes) -> None:
         if f"{self._trial_id}/{name}" in self._disk.full:

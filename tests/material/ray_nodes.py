@@ -1,0 +1,48 @@
+"""Nodes of a Ray cluster, each a `ray start` as a user types it, on this machine."""
+
+import socket
+import sys
+import tempfile
+from pathlib import Path
+
+import ray
+
+from tests.material.sweeps import Process
+
+RAY = [sys.executable, "-m", "ray.scripts.scripts"]
+DISABLED = {"RAY_AUTH_MODE": "disabled"}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        return int(probe.getsockname()[1])
+
+
+class Node:
+    """`ray start` in a temp folder of its own, as on a machine of its own; its end is that of the machine."""
+
+    def __init__(self, cwd: Path, *options: str, **variables: str) -> None:
+        self._cwd, self._options, self._variables = cwd, options, variables
+
+    def __enter__(self) -> "Node":
+        self._folder = tempfile.TemporaryDirectory(prefix="ray-")  # Ray's sockets need a short path
+        common = (f"--temp-dir={self._folder.name}", "--disable-usage-stats", "--block")
+        self.process = Process([*RAY, "start", *common, *self._options], self._cwd, self._variables)
+        self.process.until(lambda: "Ray runtime started" in self.process.stdout(), "node", seconds=120)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.process.kill_session()
+        self._folder.cleanup()
+
+
+class Head(Node):
+    """A node that others join at `address`."""
+
+    def __init__(self, cwd: Path, *options: str, **variables: str) -> None:
+        port = free_port()
+        self.address = f"{ray.util.get_node_ip_address()}:{port}"
+        head = ("--head", f"--port={port}", f"--ray-client-server-port={free_port()}")
+        dashboard = () if any("dashboard" in option for option in options) else ("--include-dashboard=false",)
+        super().__init__(cwd, *head, *dashboard, *options, **variables)
