@@ -1,7 +1,6 @@
-"""Sweep the hyperparameters of variational auto-encoders: Ray Tune schedules, Optuna proposes, TensorBoard shows.
+"""Sweep the hyperparameters of variational auto-encoders: python sweep.py --space beta_study."""
 
-python sweep.py --space beta_study
-"""
+from __future__ import annotations
 
 import argparse
 import sys
@@ -9,28 +8,24 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-
-from report.output.live_events import SweepEvents
 from tuning import options
-from tuning.cluster.checks import check
-from tuning.cluster.connect import connected
 from tuning.layout import BEST_FOLDER, REPORT_FOLDER, as_typed
 from tuning.records import TrialRecord
 from tuning.space.load import list_spaces, load_space
 from tuning.store import place as storage
 from tuning.store.place import SweepStorage
-from tuning.sweep import run
-from tuning.sweep.cost import estimate
-from tuning.sweep.manifest import read_plan, read_sweep, searched, write_manifest
-from tuning.sweep.plan import Plan, new_plan
-from tuning.sweep.resume import has_report, how_to_go_on, resumed
+from tuning.view.console import CONSOLE, say
 from tuning.view.leaderboard import best_table
 from tuning.view.progress import Progress
 from vae.errors import UserError
 
-CONSOLE = Console(width=None if sys.stdout.isatty() else 160)
+if TYPE_CHECKING:
+    from tuning.sweep.plan import Plan
+
+# What brings NumPy, Ray or TensorBoard is imported where it is first needed. They take seconds to load, and --help,
+# --list-spaces and the faults of a command line or a space are told in less than one.
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -38,10 +33,10 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         chosen = options.parse(arguments)
         if chosen.list_spaces:
-            return show_spaces()
-        if chosen.report:
-            return rebuild_report(chosen)
-        return resume(chosen) if chosen.resume else start(chosen)
+            say("\n".join(f"{name:20} {description}" for name, description in list_spaces().items()))
+            return 0
+        command = resume if chosen.resume else rebuild_report if chosen.report else start
+        return command(chosen)
     except UserError as error:
         print(error, file=sys.stderr)
         return 2
@@ -50,14 +45,12 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
 
 
-def show_spaces() -> int:
-    say("\n".join(f"{name:20} {description}" for name, description in list_spaces().items()))
-    return 0
-
-
 def start(chosen: argparse.Namespace) -> int:
     """Start a new sweep: space -> plan -> folder -> trials -> report."""
     space = load_space(chosen.space, options.overrides(chosen))
+    from tuning.sweep.cost import estimate
+    from tuning.sweep.plan import new_plan
+
     plan = new_plan(space, chosen.space, chosen.name, chosen.seed or 0, chosen.data_dir)
     place = storage.locate(chosen.storage, plan.name)
     if chosen.dry_run:
@@ -71,6 +64,10 @@ def start(chosen: argparse.Namespace) -> int:
 
 def resume(chosen: argparse.Namespace) -> int:
     """Go on with a sweep: with every trial that has not finished, then with those that it still lacks."""
+    from report.output.live_events import SweepEvents
+    from tuning.sweep import manifest, run
+    from tuning.sweep.resume import resumed
+
     place = storage.locate(chosen.storage, chosen.resume, "--resume")
     storage.open_existing(place)
     with storage.held(place):  # first the lock, then the reading: another driver may end only now
@@ -79,25 +76,30 @@ def resume(chosen: argparse.Namespace) -> int:
         if not found.plan.is_whole(found.past):
             return sweep(chosen, found.plan, place, found.past)
         run.settle(found.plan, place, found.past)
-        SweepEvents(place.folder, searched(found.plan), found.plan.space.modes, place.not_mirrored(found.past)).close()
+        searched, unseen = manifest.searched(found.plan), place.not_mirrored(found.past)
+        SweepEvents(place.folder, searched, found.plan.space.modes, unseen).close()
         return finish(chosen, found.plan, place, found.past)
 
 
 def sweep(chosen: argparse.Namespace, plan: Plan, place: SweepStorage, past: list[TrialRecord] | None = None) -> int:
     """Run what the plan still lacks, then build the report. past: of a sweep that is resumed, and held already."""
+    from report.output.live_events import SweepEvents
+    from tuning.cluster import checks, connect
+    from tuning.sweep import manifest, run
+
     say(f"Dataset {plan.dataset_note}")
     with ExitStack() as stack:
         loader = stack.enter_context(ThreadPoolExecutor(1)).submit(plan.load_images)  # while Ray starts
         say("Starting Ray" if chosen.address is None else f"Joining the Ray cluster at {chosen.address}")
-        cluster = stack.enter_context(connected(options.request(chosen)))
+        cluster = stack.enter_context(connect.connected(options.request(chosen)))
         images = loader.result()
         if past is None:
             stack.enter_context(storage.created(place, plan.expected_bytes()))
-        check(cluster, place, plan.slot_bytes())
-        write_manifest(place, plan, cluster)
+        checks.check(cluster, place, plan.slot_bytes())
+        manifest.write_manifest(place, plan, cluster)
         say("\n".join([f"Running on {cluster.describe()}{place.mirror_note}", *cluster.notes]))
         space, past = plan.space, past or []
-        events = SweepEvents(place.folder, searched(plan), space.modes, place.not_mirrored(past))
+        events = SweepEvents(place.folder, manifest.searched(plan), space.modes, place.not_mirrored(past))
         stack.enter_context(closing(events))
         with Progress(space.n_runs, cluster.slots, list(space.dimensions), past, space.metric) as progress:
             records = run.run(plan, place, cluster, images, [events, progress], progress, past, chosen.time_budget)
@@ -106,13 +108,16 @@ def sweep(chosen: argparse.Namespace, plan: Plan, place: SweepStorage, past: lis
 
 def finish(chosen: argparse.Namespace, plan: Plan, place: SweepStorage, records: Sequence[TrialRecord]) -> int:
     """Show the best trials, build the report, and say how to look at it or how to go on."""
+    from tuning.sweep.resume import has_report, how_to_go_on
+
     is_whole = plan.is_whole(records)
     CONSOLE.print(best_table(records, list(plan.space.dimensions), n_rows=max(1, chosen.top_k)))
     if (is_whole or chosen.time_budget) and has_report(place):
         say(f"The report is there already; rebuild it with: {place.report_command}")
     elif is_whole or chosen.time_budget:
         write_report(place, plan.data_dir, chosen.top_k)
-    for line in how_to_go_on(plan, records, place.resume_command):
+    joined = f" --address {chosen.address}" if chosen.address else ""
+    for line in how_to_go_on(plan, records, place.resume_command + joined):
         say(line)
     if all(record.state == "failed" for record in records):
         print(f"Every trial failed; why is in {place.shown}/trials/*/error.txt", file=sys.stderr)
@@ -121,6 +126,8 @@ def finish(chosen: argparse.Namespace, plan: Plan, place: SweepStorage, records:
 
 
 def rebuild_report(chosen: argparse.Namespace) -> int:
+    from tuning.sweep.manifest import read_plan
+
     place = storage.locate(chosen.storage, chosen.report, "--report")
     storage.open_existing(place)
     write_report(place, chosen.data_dir or read_plan(place).data_dir, chosen.top_k)
@@ -129,17 +136,13 @@ def rebuild_report(chosen: argparse.Namespace) -> int:
 
 def write_report(place: SweepStorage, data_dir: Path, top_k: int) -> None:
     """Best models, figures and tables. Nothing else reads the test split."""
-    from report.build import build_report  # brings torch and matplotlib, which nothing needs before
+    from report.build import build_report
+    from tuning.sweep.manifest import read_sweep
 
     with storage.writing(place, f"rebuild it with: {place.report_command}"):
         folder = build_report(read_sweep(place), data_dir, top_k, say)
         place.publish(BEST_FOLDER, REPORT_FOLDER)
-    say(f"Report: {as_typed(folder)}")
-    say(f"Look at it with: tensorboard --logdir {as_typed(place.folder)} --samples_per_plugin images=100")
-
-
-def say(line: str) -> None:
-    CONSOLE.print(line, markup=False, emoji=False, highlight=False, soft_wrap=True)
+    say(f"Report: {as_typed(folder)}\nLook at it with: {place.look_command}")
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from benchmarks.hardware import describe
 from vae.backend.products import prefer_fast_products
 from vae.config import TrialConfig
 from vae.datasets import registry
+from vae.datasets.names import default_data_dir
 from vae.model.shape_class import ShapeClass
 from vae.training.pack import Pack
 
@@ -167,7 +168,7 @@ def rows(chosen: argparse.Namespace, device: str) -> Iterator[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data-dir", type=Path, default=registry.default_data_dir())
+    parser.add_argument("--data-dir", type=Path, default=default_data_dir())
     parser.add_argument("--slots", type=int, nargs="+", default=[1, 8, 32, 64])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--cpu-images", type=int, default=5_500, help="of 55,000, for packs on a CPU; times are scaled")

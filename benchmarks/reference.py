@@ -22,7 +22,8 @@ from torch import Tensor
 from benchmarks.hardware import describe
 from vae.backend.products import prefer_fast_products
 from vae.config import TrialConfig
-from vae.datasets.registry import default_data_dir, load
+from vae.datasets.names import default_data_dir
+from vae.datasets.registry import load
 from vae.datasets.types import SplitName
 from vae.evaluate.evaluate import evaluate
 from vae.evaluate.importance import importance_weighted_bound

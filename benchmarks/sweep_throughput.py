@@ -27,7 +27,7 @@ import yaml
 from benchmarks.hardware import describe
 from tuning.store.folder import Folder
 from tuning.store.ledger import read_trials
-from vae.datasets.registry import default_data_dir
+from vae.datasets.names import default_data_dir
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 HIDDEN_UNITS = 400

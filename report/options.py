@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from report.drawing.checkpoint.figures import FIGURES
 from report.drawing.checkpoint.options import FigureOptions, flag
 from vae.cli.arguments import Parser, allowed
-from vae.datasets.registry import default_data_dir
+from vae.datasets.names import default_data_dir
 from vae.errors import UserError
 
 ANIMATIONS, PROJECTOR = "animations", "projector"

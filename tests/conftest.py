@@ -10,7 +10,8 @@ from hypothesis import settings
 
 from tests.material.idx_files import FILES, FOLDERS, write_numbered
 from tests.material.sweeps import MIXED_SPACE, FinishedSweep, succeed
-from vae.datasets.registry import default_data_dir, load
+from vae.datasets.names import default_data_dir
+from vae.datasets.registry import load
 from vae.datasets.types import Images
 
 settings.register_profile("project", deadline=None)  # the first example pays for imports

@@ -15,12 +15,13 @@ from tests.material.paths import REPOSITORY
 
 PACKAGES = ("vae", "tuning", "report")
 OURS = (*PACKAGES, "sweep", "benchmarks")
+HEAVY = ("numpy", "torch", "ray", "optuna", "pandas", "pyarrow", "tensorboard", "matplotlib")  # seconds to load
 FOREIGN_TO_VAE = ("ray", "optuna", "yaml", "tensorboard")
 # The rooms of each package from the ground up: a room imports its own files and those of the rooms before it.
 FLOORS = {
     "vae": (
         *("config", "errors", "files", "randomness", "backend", "datasets"),
-        *("cli", "model", "storage", "evaluate", "training", "__main__"),
+        *("cli", "model", "storage", "evaluate", "training", "train", "__main__"),
     ),
     "tuning": (
         *("layout", "errors", "records", "space", "store", "view"),
@@ -110,6 +111,21 @@ def test_tuning_imports_vae_and_not_the_report() -> None:
 def test_sweep_imports_tuning_and_report_and_the_errors_it_prints() -> None:
     assert strays([REPOSITORY / "sweep.py"], ("tuning", "report", "vae.errors")) == []
     assert {"tuning", "report"} <= {package_of(found) for found in imports_of(REPOSITORY / "sweep.py")}
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "import sweep; sweep.main(['--list-spaces'])",
+        "import sweep; sweep.main(['--space', 'nope'])",
+        "import sweep; sweep.main(['--trials', 'many'])",
+        "from vae.__main__ import main; main(['--wrong'])",
+    ],
+)
+def test_what_is_told_of_a_command_line_and_of_spaces_waits_for_no_heavy_library(command: str) -> None:
+    code = f"{command}; import sys; print(sorted({set(HEAVY)!r} & set(sys.modules)))"
+    ended = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert ended.stdout.splitlines()[-1] == "[]", ended.stderr
 
 
 def test_sweep_reads_as_a_story_of_under_150_lines() -> None:

@@ -21,3 +21,7 @@ class RepeatedFailureError(UserError):
 
 class StorageError(UserError):
     """The sweep's folder cannot be written, read or resumed."""
+
+
+class BlindNodeError(StorageError):
+    """A worker does not see the sweep's folder: its node does not mount it."""

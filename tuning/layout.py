@@ -4,6 +4,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SPACES = REPOSITORY / "search_spaces"
+DEFAULT_STORAGE = "runs"  # in the working directory
 
 # The files of a sweep's folder, relative to it.
 MANIFEST_FILE = "manifest.json"

@@ -9,9 +9,9 @@ from typing import NoReturn
 from tuning.cluster.allot import Request
 from tuning.cluster.job import is_job
 from tuning.errors import SpaceError
+from tuning.layout import DEFAULT_STORAGE
 from tuning.space.overrides import Overrides
-from tuning.store.place import DEFAULT_STORAGE
-from vae.datasets.registry import NAMES
+from vae.datasets.names import NAMES
 
 UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 # A resumed sweep keeps what it was started with: these would change its numbers.

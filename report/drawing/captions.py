@@ -5,7 +5,7 @@ from report.drawing.style import signed
 from tuning.records import SweepRecord
 from vae.cli.format import shown
 from vae.config import TrialConfig
-from vae.datasets.registry import short_name
+from vae.datasets.names import short_name
 from vae.storage.checkpoint import Description
 
 DOT = " \N{MIDDLE DOT} "

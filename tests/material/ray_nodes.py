@@ -43,5 +43,6 @@ class Head(Node):
     def __init__(self, cwd: Path, *options: str, **variables: str) -> None:
         port = free_port()
         self.address = f"{ray.util.get_node_ip_address()}:{port}"
-        head = ("--head", f"--port={port}", f"--ray-client-server-port={free_port()}", "--include-dashboard=false")
-        super().__init__(cwd, *head, *options, **variables)
+        head = ("--head", f"--port={port}", f"--ray-client-server-port={free_port()}")
+        dashboard = () if any("dashboard" in option for option in options) else ("--include-dashboard=false",)
+        super().__init__(cwd, *head, *dashboard, *options, **variables)

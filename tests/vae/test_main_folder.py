@@ -9,10 +9,11 @@ import pytest
 from PIL import Image
 
 from tests.material.vae_command import FILES, metrics_in, train
-from vae.__main__ import default_out, main
+from vae.__main__ import main
 from vae.config import HYPERPARAMETERS, TrialConfig
 from vae.model.metrics import EpochMetrics
 from vae.storage.checkpoint import load_model
+from vae.train import default_out
 
 
 def test_it_writes_a_folder_of_five_files_that_agree(tmp_path: Path) -> None:

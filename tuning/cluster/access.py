@@ -21,10 +21,17 @@ def token_file() -> Path:
 
 
 def keep_token_private() -> None:
-    """Make the token file readable by its owner alone, and write it first where Ray would: Ray's own is open to all.
+    """Make the token file readable by its owner alone: Ray's own is open to all.
 
     Whoever reads the token can run code as this user.
     """
+    path = token_file()
+    if path.exists() and path.stat().st_uid == os.getuid() and stat.S_IMODE(path.stat().st_mode) & 0o077:
+        path.chmod(0o600)
+
+
+def make_private_token() -> None:
+    """Before Ray starts a cluster here: write the token that Ray would write otherwise, open to all."""
     path = token_file()
     if os.environ.get("RAY_AUTH_TOKEN") or os.environ.get(MODE, "token") != "token":
         return
@@ -39,8 +46,6 @@ def keep_token_private() -> None:
             pass
         finally:
             beside.unlink()
-    elif path.stat().st_uid == os.getuid() and stat.S_IMODE(path.stat().st_mode) & 0o077:
-        path.chmod(0o600)
 
 
 def present_token(address: str) -> None:

@@ -14,7 +14,7 @@ import ray
 from ray._private import ray_logging, services
 
 from tuning.cluster import job
-from tuning.cluster.access import keep_token_private, no_cluster, present_token
+from tuning.cluster.access import keep_token_private, make_private_token, no_cluster, present_token
 from tuning.cluster.allot import Cluster, Request, allot
 from tuning.cluster.machines import coming_nodes, live_nodes, surveyed
 from tuning.errors import ClusterError
@@ -81,6 +81,7 @@ def _start(request: Request) -> None:
         # A node that dies sends a screen of its store's state, which log_to_driver lets pass.
         ray_logging.stdout_deduplicator.skip_re = re.compile("")
     if request.address is None:
+        make_private_token()  # not to join a cluster: that has one, or wants none
         os.environ["PYTHONPATH"] = os.pathsep.join([str(REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])])
         ray.init(address="local", include_dashboard=False, **quiet)
         return

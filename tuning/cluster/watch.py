@@ -2,6 +2,7 @@
 
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any, Protocol
 
 import ray
@@ -9,13 +10,14 @@ from ray.tune import Callback
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from tuning.cluster.allot import Cluster, Node
-from tuning.cluster.checks import blind_nodes
+from tuning.cluster.checks import blind_nodes, check_memory
 from tuning.cluster.machines import live_nodes, node_of, surveyed
 from tuning.errors import ClusterError
 from tuning.store.place import SweepStorage
 
 LOOK_SECONDS = 1.0  # between two looks at the nodes; each is one call to the head
 RECENT_SECONDS = 60.0  # what failed on a node so long before its death, failed of that
+FENCE_SECONDS = 30.0  # for the fence of a node that was there before the sweep; nothing of ours is on it
 
 
 class View(Protocol):
@@ -28,12 +30,15 @@ class View(Protocol):
 
 
 class NodeWatch(Callback):  # type: ignore[misc]
-    """A Tune callback. `slots`: how many trials the live nodes hold at a time, workers that may come included."""
+    """A Tune callback, one for all of a sweep's fits. `slots`: how many trials the live nodes hold at a time, workers
+    that may come included."""
 
-    def __init__(self, cluster: Cluster, storage: SweepStorage, view: View) -> None:
+    def __init__(self, cluster: Cluster, storage: SweepStorage, view: View, slot_bytes: int = 0) -> None:
+        """slot_bytes: the memory of a pack's widest trial, see Plan.slot_bytes."""
         self._cluster = cluster
         self._storage = storage
         self._view = view
+        self._slot_bytes = slot_bytes
         self._nodes = {node.node_id: node for node in cluster.nodes}
         self._node_of: dict[str, str] = {}  # the node of each trial that has a worker
         self._failed_on: dict[str, tuple[str, float]] = {}  # of each trial that failed: where and when
@@ -42,13 +47,20 @@ class NodeWatch(Callback):  # type: ignore[misc]
         self._fenced: dict[str, Any] = {}  # by node: the actor that holds what trials must not use
         self._looked_at = time.monotonic()
         self.slots = cluster.slots_on(cluster.nodes)
-        if cluster.joined and cluster.gpus_per_trial:  # Ray would send trials to a GPU that torch cannot use
-            for node in live_nodes():
-                if node.gpus and not self._nodes.get(node.node_id, node).gpus:
-                    self._fenced[node.node_id] = fence(node)
+        self._fence_foreign()
 
     def __getstate__(self) -> dict[str, Any]:
         return {}  # Tune pickles it into its own snapshots, which nothing reads
+
+    def _fence_foreign(self) -> None:
+        """Keep trials that want a GPU off the GPUs that torch cannot use: Ray would send them there."""
+        if not (self._cluster.joined and self._cluster.gpus_per_trial):
+            return
+        foreign = [node for node in live_nodes() if node.gpus and not self._nodes.get(node.node_id, node).gpus]
+        self._fenced = {node.node_id: fence(node) for node in foreign}
+        ready = [one.__ray_ready__.remote() for one in self._fenced.values()]
+        if ready:
+            ray.wait(ready, num_returns=len(ready), timeout=FENCE_SECONDS)
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._node_of[trial.config["trial_id"]] = node_of(trial.temporary_state.ray_actor)
@@ -92,15 +104,21 @@ class NodeWatch(Callback):  # type: ignore[misc]
         return [node for node_id, node in self._nodes.items() if node_id not in unfit]
 
     def _admit(self, node_id: str, reason: str) -> None:
-        """A node that joined late has passed the checks of those that were there, or gets no trials."""
-        node = self._nodes.get(node_id)
-        if node is None:
-            return  # it has left meanwhile
-        if reason:
-            self._view.say(f"node {node.address} joined and gets no trials: {reason}")
-            self._fenced[node_id] = fence(node)
-        else:
-            self._view.say(f"node {node.address} joined: {self._cluster.slots_on(self._fit())} trials at a time")
+        """A node that joined late has passed the checks of those that were there, or gets no trials.
+
+        Raises ClusterError where no other node has room: trials would wait, and an autoscaler's nodes cost meanwhile.
+        """
+        node = self._nodes[node_id]
+        if not reason:
+            used = f": {self._cluster.slots_on(self._fit())} trials at a time"
+            idle = f", and no trial runs on it: each takes {self._cluster.share()}"
+            self._view.say(f"node {node.address} joined{used if self._cluster.room(node) else idle}")
+            return
+        refused = f"node {node.address} joined and gets no trials: {reason}"
+        self._fenced[node_id] = fence(node)
+        if not self._checks and not self._has_room():
+            raise ClusterError(f"{refused}; there is no other node for them")
+        self._view.say(refused)
 
     def _unfit(self, node: Node) -> str:
         """Why a node gets no trials, '' if it may. In a thread of its own."""
@@ -112,10 +130,21 @@ class NodeWatch(Callback):  # type: ignore[misc]
             self._view.say(note)
         if not self._storage.uri and blind_nodes([node], self._storage):
             return f"it cannot read and write {self._storage.folder}"
-        return "torch cannot use its GPU" if self._cluster.gpus_per_trial and node.gpus > usable.gpus else ""
+        if not self._cluster.gpus_per_trial:
+            return ""
+        if node.gpus > usable.gpus:
+            return "torch cannot use its GPU"
+        try:
+            check_memory(replace(self._cluster, nodes=[usable]), self._slot_bytes)
+        except ClusterError as error:
+            return str(error)
+        return ""
+
+    def _has_room(self) -> bool:
+        return any(self._cluster.room(node) for node in self._fit())
 
     def _tell_loss(self, node: Node) -> None:
-        """'node 10.0.0.2 was lost, its 3 trials go on elsewhere'; nothing for an idle one that an autoscaler ended."""
+        """'node 10.0.0.2 was lost, its 3 trials go on elsewhere'; nothing of an idle one that an autoscaler ended."""
         recent = time.monotonic() - RECENT_SECONDS
         failed = {name for name, (where, at) in self._failed_on.items() if where == node.node_id and at > recent}
         running = {name for name, where in self._node_of.items() if where == node.node_id}
@@ -123,10 +152,11 @@ class NodeWatch(Callback):  # type: ignore[misc]
             self._view.waits(trial_id)
         trials = failed | running
         if not trials:
+            if not self._cluster.grows:
+                self._view.say(f"node {node.address} was lost; no trial ran on it")
             return
-        has_room = any(self._cluster.room(other) for other in self._fit())
         whose = "its trial" if len(trials) == 1 else f"its {len(trials)} trials"
-        how = "on elsewhere" if has_room else "on when another node joins"
+        how = "on elsewhere" if self._has_room() else "on when another node joins"
         self._view.say(f"node {node.address} was lost, {whose} {'goes' if len(trials) == 1 else 'go'} {how}")
 
 

@@ -12,7 +12,7 @@ from tuning.space.dimensions import Dimension
 from tuning.space.model import METRICS, MOST_TRIALS, REFUSED_METRICS, SEARCHABLE, SearchSpace, type_of
 from tuning.space.samplers import Sampler
 from tuning.space.schedulers import Scheduler
-from vae.datasets.registry import suggestion
+from vae.datasets.names import suggestion
 
 KeyPath = tuple[str | int, ...]  # of keys and of places in a list: ("search", "beta", "low")
 LONGEST = 80  # characters of a value that are shown

@@ -13,7 +13,7 @@ from tuning.space.dimensions import AnyDimension, Categorical, Dimension, Strict
 from tuning.space.samplers import Sampler, Tpe
 from tuning.space.schedulers import Asha, Scheduler
 from vae.config import Mode, TrialConfig
-from vae.datasets.registry import AUTO, NAMES, canonical, is_folder
+from vae.datasets.names import AUTO, NAMES, canonical, is_folder
 
 Metric = Literal["val_elbo", "val_distortion", "rate_distortion"]
 METRICS: tuple[str, ...] = get_args(Metric)

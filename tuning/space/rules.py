@@ -17,7 +17,7 @@ from tuning.space.dimensions import (
 )
 from tuning.space.faults import Fault, KeyPath, nearest, shown, value_problem
 from tuning.space.model import MOST_TRIALS, SEARCHABLE, SearchSpace
-from vae.datasets.registry import fault_of
+from vae.datasets.names import fault_of
 from vae.model.metrics import has_rate
 
 FRONT_SAMPLERS = ("tpe", "random", "grid", "gp")  # the samplers that know several objectives

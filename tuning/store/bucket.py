@@ -189,6 +189,8 @@ class Bucket:
         list(self._in_threads(lambda name: self.put(name, contents[name]), list(contents)))
 
     def put_later(self, name: str, content: bytes) -> None:
+        if self._outage.is_given_up:
+            return
         self._uploads.add(name, content)
 
     def create(self, name: str, content: bytes) -> bool:
@@ -224,17 +226,23 @@ class Bucket:
         self.delete(sorted(self._made))
         self._made.clear()
 
-    def close(self) -> None:
-        """After the user has given up on a bucket that does not answer, what is missing there is made again later."""
+    def close(self, patient: bool = True) -> None:
+        """Not patient: after Ctrl-C nobody wants to wait for a bucket that does not answer. What is missing there is
+        made again when the sweep goes on."""
         if self._outage.is_given_up or self._is_lost:
             return
-        if self._next is not None:
-            self._put_pending()
+        if not patient:
+            self._outage.give_up()
         try:
+            if self._next is not None:
+                self._put_pending()
             self._uploads.flush()
         except KeyboardInterrupt:
             self._outage.give_up()
             raise
+        except StorageError:
+            if patient or self._is_lost:
+                raise
 
     def _in_threads(self, ask: Callable[[str], Answer], names: Sequence[str]) -> Iterator[Answer]:
         with ThreadPoolExecutor(READERS) as threads:

@@ -60,7 +60,7 @@ class Folder:
         for name in names:
             (self._folder / name).unlink(missing_ok=True)
 
-    def close(self) -> None:
+    def close(self, patient: bool = True) -> None:
         if self._ledger is not None:
             self._ledger.close()
             self._ledger = None

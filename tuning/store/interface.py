@@ -57,5 +57,6 @@ class Place(Protocol):
     def delete(self, names: Sequence[str]) -> None:
         """Remove files that nothing needs any more; a missing one is no error."""
 
-    def close(self) -> None:
-        """Return once all that was to be written is on storage."""
+    def close(self, patient: bool = True) -> None:
+        """Return once all that was to be written is on storage. Not `patient`: without what a bucket that does not
+        answer now lacks, which the resumed sweep makes again."""

@@ -79,10 +79,11 @@ class Ledger:
         self._write("finished", record, state=record.state, epochs=len(record.history), error=record.error, **result)
         self._metrics.pop(record.trial_id, None)
 
-    def close(self) -> None:
+    def close(self, patient: bool = True) -> None:
+        """See Place.close."""
         for lines in self._metrics.values():
             lines.keep_later()
-        self._place.close()
+        self._place.close(patient)
 
     def _open_metrics(self, record: TrialRecord) -> None:
         so_far = b"".join(_line(metrics) for metrics in record.history)

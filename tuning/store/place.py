@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TextIO
 
 from tuning.errors import StorageError
-from tuning.layout import LEDGER_FILE, LOCK_FILE, MANIFEST_FILE, MIRROR_FILE, as_typed, attempt_folder
+from tuning.layout import DEFAULT_STORAGE, LEDGER_FILE, LOCK_FILE, MANIFEST_FILE, MIRROR_FILE, as_typed, attempt_folder
 from tuning.records import TrialRecord
 from tuning.store.attempts import AttemptFiles
 from tuning.store.bucket import Bucket, BucketFiles, bucket_at, folders_below
@@ -27,7 +27,6 @@ from tuning.store.interface import Place
 from tuning.store.leftovers import clear, is_abandoned
 from vae.files import LocalFiles
 
-DEFAULT_STORAGE = "runs"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 FREE_BYTES = 64 * 2**20  # a sweep is not started with less
 
@@ -70,10 +69,15 @@ class SweepStorage:
         """The command that rebuilds its report from the current working directory."""
         return self._command("--report")
 
+    @property
+    def look_command(self) -> str:
+        """The command that shows the sweep in TensorBoard."""
+        return f"tensorboard --logdir {as_typed(self.folder)} --samples_per_plugin images=100"
+
     def _command(self, option: str) -> str:
         if not self.uri and self.folder.parent == Path(DEFAULT_STORAGE).resolve():
             return f"python sweep.py {option} {self.name}"
-        parent = self.uri.rpartition("/")[0] if self.uri else os.path.relpath(self.folder.parent)
+        parent = self.uri.rpartition("/")[0] if self.uri else str(as_typed(self.folder.parent))
         return f"python sweep.py {option} {self.name} --storage {shlex.quote(parent)}"
 
     def trial_files(self, trial_id: str, attempt: int = 1) -> AttemptFiles:

@@ -10,7 +10,7 @@ from typing import Any
 
 from ray.tune import Callback
 
-from tuning.errors import NotJoinedError, RepeatedFailureError
+from tuning.errors import BlindNodeError, NotJoinedError, RepeatedFailureError
 from tuning.layout import ERROR_FILE, LEADERBOARD_FILE, STUDY_FILE
 from tuning.records import Configuration, Observer, TrialRecord, trial_id
 from tuning.search.study import Study
@@ -23,8 +23,11 @@ from tuning.sweep.queue import DEATHS, TrialQueue
 from tuning.view.leaderboard import LEADERBOARD_SECONDS, write_leaderboard
 from vae.model.metrics import EpochMetrics
 
-# What Ray and the worker say of a process that died, in contrast to an exception that was raised in one.
-DEATH = re.compile(rf"The actor died unexpectedly|The actor \S+ is unavailable|{NotJoinedError.__name__}")
+# What Ray and the worker say of a process that died, in contrast to an exception that was raised in one; and of a node
+# that joined late, cannot train and was given a trial before it was found out. Neither is the trial's fault.
+DEATH = re.compile(
+    rf"The actor died unexpectedly|The actor \S+ is unavailable|{NotJoinedError.__name__}|{BlindNodeError.__name__}"
+)
 PUSH_SECONDS = 60.0  # between two leaderboards in a bucket
 
 
@@ -163,10 +166,12 @@ class Sweep(Callback):  # type: ignore[misc]
             self._pushed_at = time.monotonic()
 
     def close(self) -> None:
-        write_leaderboard(self._storage.folder, list(self.records.values()))
+        """Write what is left to write. A sweep that was stopped does not wait for a bucket that does not answer."""
+        records = list(self.records.values())
+        write_leaderboard(self._storage.folder, records)
         for name in (LEADERBOARD_FILE, STUDY_FILE):
             self._storage.mirrored(name)
-        self._ledger.close()
+        self._ledger.close(patient=self._plan.is_whole(records))
 
     def _begin_again(self, record: TrialRecord) -> None:
         """Number the trial's next attempt. A worker that still has an earlier one writes elsewhere."""

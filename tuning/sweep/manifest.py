@@ -18,7 +18,8 @@ from tuning.space.model import SearchSpace
 from tuning.store.ledger import read_trials
 from tuning.store.place import SweepStorage
 from tuning.sweep.plan import Plan
-from vae.datasets.registry import DATASETS, is_folder
+from vae.datasets.names import is_folder
+from vae.datasets.registry import DATASETS
 from vae.errors import DataError
 
 PACKAGES = ("ray", "torch", "torchvision", "optuna", "tensorboard", "matplotlib", "scikit-learn", "numpy", "pydantic")

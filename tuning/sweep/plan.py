@@ -13,6 +13,7 @@ from tuning.space.examples import middling, widest
 from tuning.space.model import MOST_TRIALS, SearchSpace
 from vae.config import TrialConfig
 from vae.datasets import registry
+from vae.datasets.names import default_data_dir
 from vae.datasets.types import DatasetSpec
 
 BYTES_PER_PARAMETER = 16  # in float32: the model, and in the checkpoint the weights and both moments of Adam
@@ -91,7 +92,7 @@ class Plan:
 def new_plan(space: SearchSpace, source: str, name: str | None, seed: int, data_dir: Path | None) -> Plan:
     """The plan of a new sweep; `source` is what --space was given. Raises DataError."""
     name = name or f"{Path(source).stem}-{datetime.now():%Y%m%d-%H%M%S}"
-    data_dir = data_dir or registry.default_data_dir()
+    data_dir = data_dir or default_data_dir()
     dataset, note = registry.resolve(space.dataset, data_dir)
     return Plan(name, space, seed, dataset, note, data_dir.resolve())
 

@@ -49,13 +49,14 @@ def run(
     """
     context = _context(plan, storage, cluster, images)
     sweep = Sweep(plan, storage, past, observers, cluster.slots)
+    watch = NodeWatch(cluster, storage, view, plan.slot_bytes())
     try:
         # One fit runs all that there is to run. Tune does not retry a trial whose worker dies as the trial is
         # handed over to it; such trials have a fit of their own afterwards, whose scheduler knows all the others.
         # Then come the trials whose trainer died again and again: one of them kills it, and whichever trained
         # beside it fell with it. One at a time, each either ends well or is found out.
         while sweep.queue.n_to_run:
-            _fit(sweep, plan, cluster, context, view, time_budget)
+            _fit(sweep, plan, cluster, context, watch, time_budget)
             if time_budget is not None or not sweep.queue.take_back():
                 break
     finally:
@@ -85,7 +86,7 @@ def _context(plan: Plan, storage: SweepStorage, cluster: Cluster, images: dict[s
 
 
 def _fit(
-    sweep: Sweep, plan: Plan, cluster: Cluster, context: SweepContext, view: View, time_budget: float | None
+    sweep: Sweep, plan: Plan, cluster: Cluster, context: SweepContext, watch: NodeWatch, time_budget: float | None
 ) -> None:
     """Let Tune run what waits in the queue, until all has ended or the sweep is stopped."""
     tunes_own = Path(tempfile.mkdtemp(prefix="tune-"))  # Tune insists on records of its own; nothing reads them
@@ -95,7 +96,6 @@ def _fit(
         tune.with_parameters(VaeTrial, context=context, broker=broker_name),
         {"cpu": cluster.cpus_per_trial, "gpu": cluster.gpus_per_trial},
     )
-    watch = NodeWatch(cluster, context.storage, view)
     tuner = Tuner(
         trainable,
         tune_config=TuneConfig(

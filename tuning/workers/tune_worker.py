@@ -8,7 +8,7 @@ import ray
 from ray.exceptions import RayActorError
 from ray.tune import Trainable
 
-from tuning.errors import StorageError
+from tuning.errors import BlindNodeError
 from tuning.layout import MANIFEST_FILE
 from tuning.store.place import SweepStorage
 from tuning.workers.start_trainers import trainer_of
@@ -59,7 +59,7 @@ def refuse_blind(storage: SweepStorage) -> None:
     """Train nothing on a node that does not see the sweep's folder: its models would stay on its own disk."""
     if not storage.uri and not (storage.folder / MANIFEST_FILE).is_file():
         node = socket.gethostname()
-        raise StorageError(f"{storage.folder}: node {node} does not see the sweep's {MANIFEST_FILE} there")
+        raise BlindNodeError(f"{storage.folder}: node {node} does not see the sweep's {MANIFEST_FILE} there")
 
 
 def _own_process(context: SweepContext) -> Device:

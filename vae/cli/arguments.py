@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-import torch
 from pydantic import BaseModel, ValidationError
 
 from vae.config import HYPERPARAMETERS, TrialConfig
-from vae.datasets.registry import AUTO, NAMES, default_data_dir, fault_of
+from vae.datasets.names import AUTO, NAMES, default_data_dir, fault_of
 from vae.errors import UserError
 
 OTHER_FLAGS = ("--dataset", "--data-dir", "--out", "--threads", "--device")
@@ -119,7 +118,7 @@ def compute_faults(threads: str, device: str) -> list[str]:
     faults = integer_fault("--threads", threads, MOST_THREADS)
     if device not in DEVICES:
         faults.append(f"--device {device}: must be one of {', '.join(DEVICES)}")
-    elif device == "cuda" and not torch.cuda.is_available():
+    elif device == "cuda" and not _is_cuda_here():
         faults.append("--device cuda: torch sees no CUDA device here; use --device cpu")
     return faults
 
@@ -128,7 +127,13 @@ def device_named(name: str) -> str:
     """cpu or cuda; auto is cuda where there is one."""
     if name != "auto":
         return name
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    return "cuda" if _is_cuda_here() else "cpu"
+
+
+def _is_cuda_here() -> bool:
+    import torch  # it takes a second to load, and --help and most faults are told without
+
+    return torch.cuda.is_available()
 
 
 def all_cores() -> int:

@@ -1,7 +1,5 @@
 """The datasets by name: a built-in one, or the path of a folder of images; their splits never change."""
 
-import difflib
-import os
 from pathlib import Path
 
 import numpy as np
@@ -10,57 +8,11 @@ from vae.datasets.digits import DIGITS
 from vae.datasets.folder import folder_spec
 from vae.datasets.freyface import FREYFACE
 from vae.datasets.mnist import FASHION, MNIST
+from vae.datasets.names import AUTO, BUILT_IN, canonical, fault_of
 from vae.datasets.types import DatasetSpec, Images, SplitName
 from vae.errors import DataError, MissingDataError
 
-AUTO = "auto"
-DATASETS: dict[str, DatasetSpec] = {"digits": DIGITS, "mnist": MNIST, "fashion": FASHION, "freyface": FREYFACE}
-NAMES = (AUTO, *DATASETS)
-
-
-def default_data_dir() -> Path:
-    """VAE_DATA_DIR, or data/ in the working directory."""
-    return Path(os.environ.get("VAE_DATA_DIR", "data"))
-
-
-def is_folder(name: str) -> bool:
-    """Whether this names a folder of images: no built-in name, and it looks like a path or such a folder exists."""
-    if name in NAMES:
-        return False
-    separators = tuple(filter(None, (os.sep, os.altsep)))
-    return name.startswith((".", "~")) or any(mark in name for mark in separators) or os.path.isdir(name)
-
-
-def canonical(name: str) -> str:
-    """A folder's absolute path, by which every working directory finds it; a built-in name stays as it is."""
-    if not is_folder(name) or "\0" in name:
-        return name
-    return os.path.realpath(os.path.expanduser(name))
-
-
-def short_name(name: str) -> str:
-    """A name for files and the titles of figures: a folder's last part, a built-in name as it is."""
-    return (Path(canonical(name)).name or "images") if is_folder(name) else name
-
-
-def fault_of(name: str) -> str:
-    """What is wrong with a dataset's name, '' where nothing is; reads no images."""
-    if name in NAMES:
-        return ""
-    if not is_folder(name):
-        return f"no such dataset{suggestion(name)}"
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return "a folder's name must be UTF-8"
-    return "" if os.path.isdir(os.path.expanduser(name)) else "no such folder"
-
-
-def suggestion(name: str) -> str:
-    """'; did you mean 'mnist'? allowed: auto, digits, ..., or a folder of images'."""
-    close = difflib.get_close_matches(name, NAMES, n=1)
-    hint = f"; did you mean '{close[0]}'?" if close else ";"
-    return f"{hint} allowed: {', '.join(NAMES)}, or a folder of images"
+DATASETS: dict[str, DatasetSpec] = dict(zip(BUILT_IN, (DIGITS, MNIST, FASHION, FREYFACE), strict=True))
 
 
 def spec(name: str, data_dir: Path) -> DatasetSpec:

@@ -12,7 +12,8 @@ import torch
 from vae.backend.products import prefer_onednn
 from vae.cli.exit import FAULT, INTERRUPTED, exit_code
 from vae.cli.progress import countdown
-from vae.datasets.registry import load, short_name, spec
+from vae.datasets.names import short_name
+from vae.datasets.registry import load, spec
 from vae.datasets.types import Images, SplitName
 from vae.errors import CheckpointError, UserError
 from vae.evaluate.arguments import EvaluateOptions, parse

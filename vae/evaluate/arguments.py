@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vae.cli.arguments import Parser, all_cores, compute_faults, device_named, integer_fault
-from vae.datasets.registry import default_data_dir
+from vae.datasets.names import default_data_dir
 from vae.datasets.types import SplitName
 from vae.errors import UserError
 from vae.evaluate.importance import MOST_SAMPLES

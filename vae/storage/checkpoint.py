@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 
 from vae.config import TrialConfig
-from vae.datasets.registry import DATASETS, is_folder, load, spec
+from vae.datasets.names import is_folder
+from vae.datasets.registry import DATASETS, load, spec
 from vae.datasets.types import Images, SplitName
 from vae.errors import CheckpointError
 from vae.files import LocalFiles

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from vae.backend.denormals import flush_denormals
 from vae.config import TrialConfig
 from vae.model.metrics import EpochMetrics, Terms, has_rate
 from vae.model.network import Vae
@@ -96,6 +97,7 @@ class Pack:
 
     def epoch(self, slots: Iterable[int]) -> dict[int, EpochMetrics]:
         """Train the trials of these slots for one pass over the images, then evaluate them; no other moves."""
+        flush_denormals()  # it holds for one thread: for whichever trains this epoch
         slots = sorted(set(slots))
         started = time.perf_counter()
         for slot in slots:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tuning.cluster.access import keep_token_private
+from tuning.cluster.access import keep_token_private, make_private_token
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def mode(path: Path) -> int:
 def test_a_token_is_written_before_ray_would_write_one_that_all_can_read(token: Path) -> None:
     before = os.umask(0)
     try:
-        keep_token_private()
+        make_private_token()
     finally:
         os.umask(before)
     assert mode(token) == 0o600
@@ -35,6 +35,7 @@ def test_a_token_that_is_there_stays_and_is_closed_to_others(token: Path) -> Non
     token.parent.mkdir()
     token.write_text("theirs")
     token.chmod(0o644)
+    make_private_token()
     keep_token_private()
     assert (token.read_text(), mode(token)) == ("theirs", 0o600)
 
@@ -44,5 +45,5 @@ def test_no_token_is_written_where_none_is_used(
     name: str, value: str, token: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(name, value)
-    keep_token_private()
+    make_private_token()
     assert not token.exists()

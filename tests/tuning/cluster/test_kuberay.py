@@ -33,6 +33,11 @@ POD = {
                     "items": {"type": "object", "required": ["name", "image", "resources", "volumeMounts"]},
                 },
                 "volumes": {"type": "array", "items": {"type": "object", "required": ["name"]}},
+                "securityContext": {
+                    "type": "object",
+                    "properties": {"fsGroup": COUNT},
+                    "additionalProperties": False,
+                },
             },
             "additionalProperties": False,
         }
@@ -125,6 +130,8 @@ def faults(job: Job) -> list[str]:
         ]
         if not set(shared) & {volume["name"] for volume in pod.get("volumes", [])}:
             found.append("/mnt/shared is not mounted")
+        if f"--uid {pod.get('securityContext', {}).get('fsGroup')} ray" not in DOCKERFILE:
+            found.append("the image's user may not write to /mnt/shared")
     for group in workers:
         if not group["minReplicas"] <= group.get("replicas", group["minReplicas"]) <= group["maxReplicas"]:
             found.append(f"{group['groupName']}: minReplicas, replicas, maxReplicas do not rise")
@@ -166,6 +173,7 @@ def worker_of(job: Job) -> Job:
         (lambda job: cluster_of(job)["headGroupSpec"].update(rayStartParams={}), "trials may run on the head"),
         (lambda job: worker_of(job)["template"]["spec"]["containers"][0].update(image="other"), "images differ"),
         (lambda job: worker_of(job)["template"]["spec"].pop("volumes"), "/mnt/shared is not mounted"),
+        (lambda job: worker_of(job)["template"]["spec"].pop("securityContext"), "the image's user may not write"),
         (lambda job: worker_of(job).update(maxReplicas=0), "gpu: minReplicas, replicas, maxReplicas do not rise"),
         (lambda job: worker_of(job)["template"]["spec"]["containers"][0].update(resources={}), "gpu: no GPU"),
         (lambda job: cluster_of(job).update(enableInTreeAutoscaling=False), "nothing brings more workers"),
@@ -195,3 +203,11 @@ def test_the_image_has_the_packages_and_the_code_that_a_node_needs() -> None:
     assert "pip install --no-cache-dir -r /tmp/requirements.txt 'ray[default]'" in DOCKERFILE
     assert re.search(r"^FROM python:3\.(11|12|13)-", DOCKERFILE, re.MULTILINE)
     assert "WORKDIR /home/ray/vae-sweep" in DOCKERFILE
+
+
+def test_docker_is_sent_what_the_image_copies_and_nothing_else() -> None:
+    """Not .venv, which has gigabytes."""
+    first, *rest = [line for line in (REPOSITORY / ".dockerignore").read_text().splitlines() if line[0] != "#"]
+    assert first == "*"
+    assert {line[1:] for line in rest if line.startswith("!")} == {"requirements.txt", *SHIPPED}
+    assert [line for line in rest if not line.startswith("!")] == ["**/__pycache__"]

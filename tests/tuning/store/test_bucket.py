@@ -409,6 +409,31 @@ def test_ctrl_c_ends_the_wait_for_a_cut_network_and_leaves_no_thread_waiting(s3:
             s3.cable.mend()
 
 
+def test_a_sweep_that_was_stopped_does_not_wait_for_a_bucket_that_does_not_answer(s3: S3, uri: str) -> None:
+    """Ctrl-C may come while only an upload waits: Tune then ends the sweep, and its last lines cannot be written."""
+    bucket = a_driver(uri, is_new=True)
+    bucket.append(b'{"event": "started"}\n', at_once=False)
+    s3.cable.cut()
+    try:
+        bucket.put_later("leaderboard.csv", b"old")
+        time.sleep(1.0)
+        closing = in_a_thread(lambda: bucket.close(patient=False))
+        closing.join(30)
+        assert not closing.is_alive()
+        bucket.put_later("leaderboard.csv", b"new")  # is dropped
+    finally:
+        s3.cable.mend()
+    assert Bucket(uri).list("") == ["ledger/00000001.jsonl"]
+
+
+def test_a_sweep_that_was_stopped_writes_its_last_lines_to_a_bucket_that_answers(uri: str) -> None:
+    bucket = a_driver(uri, is_new=True)
+    bucket.append(b'{"event": "started"}\n', at_once=False)
+    bucket.put_later("leaderboard.csv", b"new")
+    bucket.close(patient=False)
+    assert Bucket(uri).list("") == ["leaderboard.csv", "ledger/00000001.jsonl", "ledger/00000002.jsonl"]
+
+
 def _hear_ctrl_c() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

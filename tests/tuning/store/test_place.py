@@ -364,6 +364,8 @@ def test_a_command_names_the_storage_where_it_is_not_the_usual_one(
     assert usual.report_command == "python sweep.py --report x"
     assert other.report_command == "python sweep.py --report x --storage 'my disk'"
     assert mirrored.resume_command == "python sweep.py --resume x --storage s3://bucket/sweeps"
+    outside = SweepStorage(tmp_path.parent / "mnt" / "x")  # a job runs far from it: no way back through ../../..
+    assert outside.resume_command == f"python sweep.py --resume x --storage {tmp_path.parent}/mnt"
 
 
 # ---------------------------------------------------------------- what is a sweep

@@ -179,6 +179,7 @@ def test_progress_starts_the_count_of_failures_anew(tmp_path: Path) -> None:
         # What Ray 2.60 says of a trainer that a trial asks while it dies, restarts, or has restarted without the trial.
         "Failure # 2 (at)\nray.exceptions.ActorUnavailableError: The actor 3af0 is unavailable: RpcError\n",
         "Failure # 2 (at)\ntuning.errors.NotJoinedError: '0000'\n",
+        "Failure # 2 (at)\ntuning.errors.BlindNodeError: /mnt/it: node b does not see the manifest\n",
     ],
 )
 def test_every_word_of_a_death_sets_a_trial_aside(tmp_path: Path, text: str) -> None:

@@ -11,18 +11,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.material.paths import REPOSITORY
-from vae.datasets.registry import (
-    DATASETS,
-    NAMES,
-    canonical,
-    default_data_dir,
-    fault_of,
-    is_folder,
-    load,
-    resolve,
-    short_name,
-    spec,
-)
+from vae.datasets.names import NAMES, canonical, default_data_dir, fault_of, is_folder, short_name
+from vae.datasets.registry import DATASETS, load, resolve, spec
 from vae.errors import DataError
 
 ALLOWED = "allowed: auto, digits, mnist, fashion, freyface, or a folder of images"
