@@ -18,8 +18,7 @@ test: .venv/installed-dev
 	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile $(ARGS)
 
 test-all: test
-	$(BIN)/python -m pytest -m slow -n 2 --dist loadfile tests/vae tests/report tests/tuning $(ARGS)
-	$(BIN)/python -m pytest -m slow tests/sweep $(ARGS)
+	$(BIN)/python -m pytest -m slow -n 2 --dist loadfile $(ARGS)
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .
