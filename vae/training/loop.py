@@ -13,6 +13,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from vae.backend.compilation import compiled
 from vae.config import TrialConfig
 from vae.model import inputs, likelihood, objective, padding
 from vae.model.network import Posterior, Vae
@@ -47,8 +48,7 @@ class TrainingLoop:
         self._graph: torch.cuda.CUDAGraph | None = None
         self._loss, self._update = self.losses, adam.step
         if is_compiled:
-            self._loss = torch.compile(self.losses, fullgraph=True, dynamic=False)
-            self._update = torch.compile(adam.step, fullgraph=True, dynamic=False)
+            self._loss, self._update = compiled(self.losses), compiled(adam.step)
 
     def seat(self, slot: int, config: TrialConfig) -> None:
         """Write what is a trial's own in every epoch into its slot."""
