@@ -151,9 +151,9 @@ def test_a_bug_keeps_its_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_options_are_checked_before_anything_is_imported_or_read(fault: Callable[..., str]) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     fault("--latent-size", "0", "--dataset", "mnist", "--data-dir", "/nowhere")
-    assert time.monotonic() - started < 1
+    assert time.process_time() - started < 1
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vae.backend.denormals import flush_denormals
+from vae.backend.denormals import no_denormals
 from vae.backend.threads import one_torch_thread
 from vae.config import EVALUATION_BATCH
 from vae.datasets.types import Images
@@ -54,6 +54,7 @@ class Neighbours:
 
 
 @torch.no_grad()
+@no_denormals()
 @one_torch_thread()
 def evaluate(
     model: Vae,
@@ -69,7 +70,6 @@ def evaluate(
     bound's images. noise_factor: the trial's, needed where it trained on noisy input. Raises CheckpointError where the
     weights give no finite numbers.
     """
-    flush_denormals()
     pixels = pixels.to(model.logits.weight.device)
     terms = _terms(model, pixels)
     if not np.isfinite(terms.distortion):

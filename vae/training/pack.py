@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vae.backend.denormals import flush_denormals
+from vae.backend.denormals import no_denormals
 from vae.config import TrialConfig
 from vae.model.metrics import EpochMetrics, Terms, has_rate
 from vae.model.network import Vae
@@ -95,9 +95,9 @@ class Pack:
         """Free a slot for the next trial."""
         del self._occupants[slot]
 
+    @no_denormals()
     def epoch(self, slots: Iterable[int]) -> dict[int, EpochMetrics]:
         """Train the trials of these slots for one pass over the images, then evaluate them; no other moves."""
-        flush_denormals()  # it holds for one thread: for whichever trains this epoch
         slots = sorted(set(slots))
         started = time.perf_counter()
         for slot in slots:
