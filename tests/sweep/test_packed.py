@@ -54,9 +54,10 @@ def assert_the_sweep_of(alone: Path, folder: Path) -> None:
     assert sorted(events(folder, "finished")) == expected
     ours, theirs = leaderboard(folder), leaderboard(alone)
     for ranked, single in zip(ours, theirs, strict=True):
-        same = [name for name in single if not name.startswith("val_") and name != "seconds"]
+        same = [name for name in single if not name.startswith("val_") and name not in ("seconds", "checkpoint")]
         assert {name: ranked[name] for name in same} == {name: single[name] for name in same}
         assert float(ranked["val_elbo"]) == pytest.approx(float(single["val_elbo"]), abs=TOLERANCE)
+        assert (folder / ranked["checkpoint"]).is_file()  # of the attempt that ended the trial
     for trial_id in expected:
         for one, other in zip(metrics(folder, trial_id), metrics(alone, trial_id), strict=True):
             for name in one.keys() - {"epoch_seconds"}:
