@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ from tests.material.sweeps import (
 )
 from tuning.cluster.access import make_private_token
 from tuning.cluster.allot import Cluster
+from tuning.cluster.checks import blind_nodes
 from tuning.cluster.machines import live_nodes, surveyed
 from tuning.cluster.watch import NodeWatch
 from tuning.store.place import SweepStorage
@@ -315,6 +317,34 @@ def test_a_sweep_ends_where_the_only_node_that_comes_for_its_trials_cannot_train
         r"node [\d.]+ joined and gets no trials: it cannot read and write /\S+; there is no other node for them\n",
         ended.stderr,
     ), ended.told
+
+
+def test_a_node_that_dies_between_being_listed_and_being_asked_is_left_out(tmp_path: Path) -> None:
+    storage = SweepStorage(tmp_path / "it")
+    storage.folder.mkdir()
+    with (
+        Head(tmp_path, "--num-cpus=1", **DISABLED) as head,
+        Node(tmp_path, f"--address={head.address}", "--num-cpus=1", **DISABLED) as node,
+        joined(head.address),
+    ):
+        listed = live_nodes()
+        assert len(listed) == 2
+        node.process.kill_session()
+        found, notes = surveyed(listed)
+        assert ([one.node_id for one in found], notes) == ([listed[0].node_id], [])
+        assert blind_nodes(listed, storage) == []
+
+
+@contextmanager
+def joined(address: str) -> Iterator[None]:
+    """This process as a driver of the cluster."""
+    os.environ["RAY_AUTH_MODE"] = "disabled"
+    ray.init(address=address, logging_level="ERROR", log_to_driver=False)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+        del os.environ["RAY_AUTH_MODE"]
 
 
 def test_the_broker_stays_on_the_node_of_the_driver(two_nodes: tuple[Path, str]) -> None:

@@ -8,7 +8,7 @@ import ray
 
 from tuning.cluster import job
 from tuning.cluster.allot import Cluster, Node
-from tuning.cluster.machines import ask
+from tuning.cluster.machines import ask, is_alive
 from tuning.errors import ClusterError, StorageError
 from tuning.layout import REPOSITORY
 from tuning.store.place import SweepStorage
@@ -42,7 +42,8 @@ def check_storage(nodes: Sequence[Node], storage: SweepStorage) -> None:
 
 
 def blind_nodes(nodes: Sequence[Node], storage: SweepStorage) -> list[Node]:
-    """The nodes that do not see what the driver writes into the sweep's folder, or whose own files it does not see."""
+    """The live nodes that do not see what the driver writes into the sweep's folder, or whose own files it does not
+    see."""
     marker = storage.folder / f".check-{uuid.uuid4().hex}"
     marker.write_text("driver")
     try:
@@ -50,7 +51,7 @@ def blind_nodes(nodes: Sequence[Node], storage: SweepStorage) -> list[Node]:
         return [
             node
             for node, answer in zip(nodes, answers, strict=True)
-            if answer is not True or not marker.with_name(f"{marker.name}.{node.node_id}").exists()
+            if (answer is not True or not marker.with_name(f"{marker.name}.{node.node_id}").exists()) and is_alive(node)
         ]
     finally:
         for path in storage.folder.glob(f"{marker.name}*"):

@@ -45,6 +45,11 @@ def live_nodes() -> list[Node]:
     ]
 
 
+def is_alive(node: Node) -> bool:
+    """Whether Ray still counts it as alive: nodes may die between being listed and being asked."""
+    return any(other.node_id == node.node_id for other in live_nodes())
+
+
 def node_of(actor: Any) -> str:
     """The id of the node on which an actor lives; '' if Ray does not know it any more."""
     known = ray._private.state.actors(actor._actor_id.hex())  # the public call asks the dashboard, which may be absent
@@ -91,11 +96,16 @@ def _result(answer: Any) -> Any:
 def surveyed(nodes: Sequence[Node]) -> tuple[list[Node], list[str]]:
     """These nodes with the GPUs that torch can train on, and a line for each thing that a user should know.
 
-    Raises ClusterError for a node that cannot run the sweep's code.
+    A node that has died meanwhile is left out. Raises ClusterError for a node that cannot run the sweep's code.
     """
-    surveys = ask(nodes, _survey, [node.node_id for node in nodes if node.gpus])
+    answers = ask(nodes, _survey, [node.node_id for node in nodes if node.gpus])
+    of_live = [
+        (node, answer)
+        for node, answer in zip(nodes, answers, strict=True)
+        if not isinstance(answer, RayError) or is_alive(node)
+    ]
     usable, unusable = [], []
-    for node, survey in zip(nodes, surveys, strict=True):
+    for node, survey in of_live:
         if isinstance(survey, RayError):
             reason = [line for line in str(survey).splitlines() if line.strip()][-1].strip()[:200]
             raise ClusterError(f"node {node.address} of the cluster cannot run the sweep's code: {reason}")
@@ -106,15 +116,15 @@ def surveyed(nodes: Sequence[Node]) -> tuple[list[Node], list[str]]:
     notes = []
     if unusable:
         notes.append(f"No trial uses the GPUs of {', '.join(unusable)}: torch.cuda.is_available() is false there")
-    if differing := _differences(nodes, surveys):
+    if differing := _differences(of_live):
         notes.append(f"Versions differ from those here: {'; '.join(differing)}")
     return usable, notes
 
 
-def _differences(nodes: Sequence[Node], surveys: Sequence[Survey]) -> list[str]:
+def _differences(surveys: Sequence[tuple[Node, Survey]]) -> list[str]:
     """'10.0.0.2 has torch 2.11.0 (here 2.15.0)' for each node whose Python or packages are others than the driver's."""
     here, found = versions(), []
-    for node, survey in zip(nodes, surveys, strict=True):
+    for node, survey in surveys:
         others = {name: has for name, has in survey.versions.items() if has != here[name]}
         if others:
             listed = ", ".join(f"{name} {has} (here {here[name]})" for name, has in others.items())

@@ -123,9 +123,12 @@ class NodeWatch(Callback):  # type: ignore[misc]
     def _unfit(self, node: Node) -> str:
         """Why a node gets no trials, '' if it may. In a thread of its own."""
         try:
-            (usable,), notes = surveyed([node])
+            found, notes = surveyed([node])
         except ClusterError as error:
             return str(error)
+        if not found:
+            return "it died while it was checked"
+        (usable,) = found
         for note in notes:
             self._view.say(note)
         if not self._storage.uri and blind_nodes([node], self._storage):
