@@ -9,8 +9,8 @@ RUN apt-get update && apt-get install -y --no-install-recommends wget procps && 
     && install -d -o ray -g ray /home/ray/vae-sweep
 
 # The packages change less often than the code: a layer of their own. torch brings CUDA's libraries.
-COPY requirements.txt /tmp/requirements.txt
-RUN pip install --no-cache-dir -r /tmp/requirements.txt 'ray[default]'
+COPY requirements.txt /home/ray/vae-sweep/requirements.txt
+RUN pip install --no-cache-dir -r /home/ray/vae-sweep/requirements.txt 'ray[default]'
 
 USER ray
 WORKDIR /home/ray/vae-sweep

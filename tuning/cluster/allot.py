@@ -100,13 +100,12 @@ def allot(request: Request, nodes: list[Node], coming: Sequence[Node] = (), note
     if not slots:
         raise ClusterError(f"no node has both {cpus:g} CPUs and {gpus:g} GPUs for a trial")
     n_threads = int(min(node.cpus for node in capacity if node.cpus)) if pack and not gpus else request.cpus_per_trial
+    most = request.max_concurrent or slots
     cluster = Cluster(
         nodes=nodes,
         cpus_per_trial=cpus,
         gpus_per_trial=gpus,
-        slots=request.max_concurrent
-        if joined and request.max_concurrent
-        else min(slots, request.max_concurrent or slots),
+        slots=most if joined else min(slots, most),  # trials of a cluster may wait for workers that are to come
         n_threads=n_threads,
         pack=pack,
         n_coming=len(coming),

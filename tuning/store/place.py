@@ -158,6 +158,11 @@ def created(storage: SweepStorage, expected_bytes: int) -> Iterator[None]:
     _create(storage, expected_bytes)
     lock = _lock(storage)
     try:
+        refuse_existing(storage)  # with the lock, once more: another driver may have begun, and ended, since
+    except StorageError:
+        lock.close()
+        raise
+    try:
         with writing(storage, f"go on with: {storage.resume_command}"):
             clear(storage.folder)
             if storage.uri:

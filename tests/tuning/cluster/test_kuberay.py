@@ -200,7 +200,7 @@ def test_the_image_has_the_packages_and_the_code_that_a_node_needs() -> None:
     copied = re.findall(r"^COPY (?:--chown=ray )?(\S+) \S+$", DOCKERFILE, re.MULTILINE)
     assert set(copied) == {"requirements.txt", *SHIPPED}
     assert all((REPOSITORY / name).exists() for name in copied)
-    assert "pip install --no-cache-dir -r /tmp/requirements.txt 'ray[default]'" in DOCKERFILE
+    assert "pip install --no-cache-dir -r /home/ray/vae-sweep/requirements.txt 'ray[default]'" in DOCKERFILE
     assert re.search(r"^FROM python:3\.(11|12|13)-", DOCKERFILE, re.MULTILINE)
     assert "WORKDIR /home/ray/vae-sweep" in DOCKERFILE
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 
@@ -191,6 +192,26 @@ def test_the_name_of_a_sweep_that_was_killed_before_it_had_a_manifest_is_free(tm
     assert below(storage.folder) == ["driver.lock", LEDGER_FILE, "trials", "trials/0000", "trials/0000/config.json"]
 
 
+def test_a_sweep_that_another_driver_began_and_ended_before_the_lock_was_there_is_not_begun_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = SweepStorage(tmp_path / "x")
+    lock = place_module._lock
+
+    def late(of: SweepStorage) -> TextIO:
+        storage.place.put(MANIFEST_FILE, b"{}")
+        propose(storage)
+        return lock(of)
+
+    monkeypatch.setattr(place_module, "_lock", late)
+    with pytest.raises(StorageError, match="a sweep of that name is in"), created(storage, NO_BYTES):
+        pass
+    assert storage.place.get(MANIFEST_FILE) == b"{}"
+    monkeypatch.undo()
+    with held(storage):  # its lock is free again
+        pass
+
+
 def test_a_folder_that_appears_in_the_meantime_is_not_taken_over(tmp_path: Path) -> None:
     storage = SweepStorage(tmp_path / "x")
     storage.folder.mkdir()
@@ -278,6 +299,7 @@ def test_the_file_that_probes_a_storage_is_taken_away(tmp_path: Path) -> None:
 HOLDER = """
 import sys, time
 from pathlib import Path
+from typing import TextIO
 sys.path.insert(0, sys.argv[2])
 from tuning.store.place import SweepStorage, held
 with held(SweepStorage(Path(sys.argv[1]))):
