@@ -1,6 +1,6 @@
 """tuning/cluster/watch.py: what a user is told of nodes that come and go, and which of them get trials.
 
-Ray's list of nodes and what each node says of itself are made up; tests/sweep/test_cluster.py has real nodes."""
+Ray's list of nodes and what each node says of itself are made up; tests/sweep/cluster/ has real nodes."""
 
 import time
 from collections.abc import Sequence

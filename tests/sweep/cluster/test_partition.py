@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.material.ray_nodes import DISABLED, Head, Node
 from tests.material.sweeps import Process, events, files_below, leaderboard, metrics, session_of, start
-from tests.sweep.test_cluster import DISABLED, Head, Node
 from vae.storage.checkpoint import MODEL_FILE, unpack_model
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
