@@ -140,15 +140,19 @@ def locate(storage: str | None, name: str, option: str = "--name") -> SweepStora
 
 def refuse_existing(storage: SweepStorage) -> None:
     """Raises StorageError where something of the sweep's name exists already."""
-    for where, exists in (
-        (str(storage.folder.parent), os.path.lexists(storage.folder) and not is_abandoned(storage.folder)),
-        ((storage.uri or "").rpartition("/")[0], storage.uri and storage.place.list("")),
-    ):
-        if exists:
-            raise StorageError(
-                f"--name {storage.name}: a sweep of that name is in {where}; "
-                f"resume it with --resume {storage.name}, or choose another --name"
-            )
+    in_bucket = storage.place.list("") if storage.uri else []
+    if in_bucket and MANIFEST_FILE not in in_bucket:
+        raise StorageError(
+            f"--name {storage.name}: {storage.uri} has {in_bucket[0]} and no {MANIFEST_FILE}: another driver begins "
+            "that sweep now, or was killed as it began it; choose another --name, or remove what is there"
+        )
+    is_there = os.path.lexists(storage.folder) and not is_abandoned(storage.folder)
+    if in_bucket or is_there:
+        where = str(storage.folder.parent) if is_there else (storage.uri or "").rpartition("/")[0]
+        raise StorageError(
+            f"--name {storage.name}: a sweep of that name is in {where}; "
+            f"resume it with --resume {storage.name}, or choose another --name"
+        )
 
 
 @contextmanager
