@@ -30,5 +30,5 @@ def test_a_machine_too_busy_to_start_ray_in_time_is_one_line(monkeypatch: pytest
         )
 
     monkeypatch.setattr(ray, "init", late)
-    with pytest.raises(ClusterError, match="^Ray did not start on this machine in time"), connected(Request()):
+    with pytest.raises(ClusterError, match=r"^Ray did not start on this machine in time"), connected(Request()):
         pass
