@@ -12,6 +12,7 @@ from tuning.view.status import listing, listing_table, status, told
 
 def at_hand(chosen: argparse.Namespace, ending: Ending) -> int:
     """The exit code. Raises UserError."""
+    CONSOLE.quiet = chosen.json  # the answer is all that there is to say
     if chosen.list_spaces:
         ending.result = list_spaces()
         say("\n".join(f"{name:20} {description}" for name, description in ending.result.items()))
