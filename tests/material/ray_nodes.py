@@ -1,6 +1,8 @@
 """Nodes of a Ray cluster, each a `ray start` as a user types it, on this machine."""
 
+import os
 import re
+import signal
 import socket
 import sys
 import tempfile
@@ -8,7 +10,7 @@ from pathlib import Path
 
 import ray
 
-from tests.material.sweeps import Process
+from tests.material.sweeps import Process, session_of
 
 RAY = [sys.executable, "-m", "ray.scripts.scripts"]
 DISABLED = {"RAY_AUTH_MODE": "disabled"}
@@ -61,6 +63,12 @@ class Head(Node):
         head = ("--head", f"--port={port}", f"--ray-client-server-port={free_port()}")
         dashboard = () if any("dashboard" in option for option in options) else ("--include-dashboard=false",)
         super().__init__(cwd, *head, *dashboard, *options, **variables)
+
+
+def freeze(node: Process, number: signal.Signals) -> None:
+    """SIGSTOP is what a machine that others do not reach looks like to them; SIGCONT brings it back."""
+    for pid in session_of(node.pid):
+        os.kill(pid, number)
 
 
 class Nodes:

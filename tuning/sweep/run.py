@@ -62,6 +62,7 @@ def run(
                 if time_budget is not None or not sweep.queue.take_back():
                     break
     finally:
+        watch.close()
         sweep.close()
     return list(sweep.records.values())
 

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 import ray
 
-from tests.material.ray_nodes import DISABLED, Head, Node, Nodes, find, node_that_does_not_see
+from tests.material.ray_nodes import DISABLED, Head, Node, Nodes, find, freeze, node_that_does_not_see
 from tests.material.sweeps import events, leaderboard, metrics, run, start
 from tuning.cluster.checks import blind_nodes
 from tuning.cluster.machines import live_nodes, surveyed
@@ -140,6 +141,24 @@ def test_a_sweep_ends_where_the_only_node_that_comes_for_its_trials_cannot_train
         r"node [\d.]+ joined and gets no trials: it cannot read and write /\S+; there is no other node for them\n",
         ended.stderr,
     ), ended.told
+
+
+def test_a_sweep_ends_though_a_node_that_joined_does_not_answer(tmp_path: Path) -> None:
+    """The node's check waited for it, and the process for the check: found by run 30 of the chaos benchmark."""
+    folder = tmp_path / "shared" / "it"
+    with Head(tmp_path, "--num-cpus=1", **DISABLED) as head:
+        command = (*LONG, "--trials", "1", "--epochs", "100000", "--address", head.address, "--storage", "shared")
+        with start(*command, cwd=tmp_path, environment=DISABLED) as sweep:
+            sweep.until(lambda: bool(metrics(folder, "0000")), "a trial")
+            with Node(tmp_path, f"--address={head.address}", "--num-cpus=1", **DISABLED) as node:
+                freeze(node.process, signal.SIGSTOP)
+                time.sleep(5)  # several looks at the nodes: the check is under way, and has a minute
+                sweep.press_ctrl_c()
+                pressed = time.monotonic()
+                ended = sweep.wait()
+                assert time.monotonic() - pressed < 30, ended.told
+    assert ended.code == 130, ended.told
+    assert "nothing is lost" in ended.stdout
 
 
 def test_a_node_that_dies_between_being_listed_and_being_asked_is_left_out(tmp_path: Path) -> None:
