@@ -7,6 +7,7 @@ from pathlib import Path
 
 from report.drawing.checkpoint.figures import checkpoint_figures
 from report.drawing.style import render
+from report.models.checkpoints import name_of_model
 from report.models.subject import Subject
 from report.options import ANIMATIONS, PROJECTOR, Options, parse
 from report.output.event_files import write_images
@@ -17,6 +18,8 @@ from vae.errors import CheckpointError, UserError
 from vae.files import LocalFiles, cannot_write
 from vae.model.metrics import EpochMetrics
 from vae.storage.checkpoint import Description, images_of, load_model
+
+TRIALS = "trials"  # of a sweep's folder
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -41,7 +44,8 @@ def draw(options: Options) -> Iterator[Path]:
     images: dict[str, bytes] = {}
     for name, figure in checkpoint_figures(subject, options.figures, options.only):
         images[name] = render(figure)
-        yield _write(options.out, f"{name}.png", images[name])
+        content = images[name] if options.format == "png" else render(figure, options.format)
+        yield _write(options.out, f"{name}.{options.format}", content)
     for path in draw_animations(options.folder, options.out) if options.wants(ANIMATIONS) else ():
         images[f"{path.stem}_over_training"] = path.read_bytes()
         yield path
@@ -62,9 +66,21 @@ def read_subject(folder: Path, data_dir: Path) -> Subject:
     images = images_of(description, folder, data_dir, "validation")
     names, history = spec(description.dataset, data_dir).class_names, read_history(folder, description)
     try:
-        return Subject.of(model, description, "validation", images, history, names)
+        return Subject.of(model, description, "validation", images, history, names, name_in(folder))
     except CheckpointError as error:
         raise CheckpointError(f"{folder}: {error}") from None
+
+
+def name_in(folder: Path) -> str:
+    """The sweep and the trial of the model in a folder: of best/1 its metrics.json says them, of trials/ID its path."""
+    try:
+        said = json.loads(LocalFiles(folder).read("metrics.json") or b"{}")
+        return name_of_model(said["sweep"], said["trial_id"])
+    except (ValueError, TypeError, KeyError):
+        place = folder.resolve()
+        while place.name.startswith("attempt-"):
+            place = place.parent
+        return name_of_model(place.parents[1].name, place.name) if place.parent.name == TRIALS else ""
 
 
 def read_history(folder: Path, description: Description) -> list[EpochMetrics]:

@@ -17,6 +17,7 @@ from report.output.event_files import write_images
 from report.output.gif import animations
 from report.output.projector import write_projector
 from report.output.summary import NO_MODEL, summary
+from report.output.tags import animation_tag, model_tag, sweep_tag
 from tuning.records import SweepRecord
 from vae.errors import CheckpointError
 from vae.files import LocalFiles, rebuilt
@@ -54,14 +55,14 @@ def _images(sweep: SweepRecord, best: list[EvaluatedModel], look: Look, say: Say
     """(path below report/, TensorBoard tag, content) of every figure and animation."""
     say(f"Drawing the sweep's figures: {len(sweep.trials)} trials")
     for name, figure in sweep_figures(sweep):
-        yield f"{name}.png", f"sweep/{name}", render(figure)
-    yield "sheet.png", "sweep/sheet", render(draw_sheet(sheet(sweep, look, say), sweep_caption(sweep)))
+        yield f"{name}.png", sweep_tag(name), render(figure)
+    yield "sheet.png", sweep_tag("sheet"), render(draw_sheet(sheet(sweep, look, say), sweep_caption(sweep)))
     for one in best:
         say(f"Drawing best {one.rank} of {len(best)}: trial {one.record.trial_id}")
         for name, figure in checkpoint_figures(look(one.checkpoint)):
-            yield f"rank_{one.rank}/{name}.png", f"best_{one.rank}/{name}", render(figure)
+            yield f"best_{one.rank}/{name}.png", model_tag(one.rank, name), render(figure)
         for kind, gif in _animations(sweep.folder / "best" / str(one.rank), say):
-            yield f"rank_{one.rank}/{kind}.gif", f"best_{one.rank}/{kind}_over_training", gif
+            yield f"best_{one.rank}/{kind}.gif", animation_tag(one.rank, kind), gif
 
 
 def _animations(folder: Path, say: Say) -> list[tuple[str, bytes]]:

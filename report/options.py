@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from report.drawing.checkpoint.figures import FIGURES
 from report.drawing.checkpoint.options import FigureOptions, flag
+from report.drawing.style import FORMATS, Format
 from vae.cli.arguments import Parser, allowed
 from vae.datasets.names import default_data_dir
 from vae.errors import UserError
@@ -28,6 +29,7 @@ class Options:
     out: Path
     only: tuple[str, ...]
     figures: FigureOptions
+    format: Format = "png"
 
     def wants(self, name: str) -> bool:
         return not self.only or name in self.only
@@ -39,11 +41,14 @@ def parse(arguments: Sequence[str] | None) -> Options:
     named = {name: value for name, value in vars(given).items() if name in FigureOptions.model_fields}
     only = tuple(name.strip() for name in given.only.split(",")) if given.only is not None else ()
     faults = [_unknown(word) for word in unknown if word.startswith("-")] or list(map(_unknown, unknown))
+    if given.format not in FORMATS:
+        faults.append(f"--format {given.format}: must be one of {', '.join(FORMATS)}")
     faults += [_not_drawn(name) for name in only if name not in NAMES] + _faults(named)
     if faults:
         raise UserError("\n".join(faults))
     figures = FigureOptions.model_validate_strings(named | ({"tsne": "true"} if "tsne" in only else {}))
-    return Options(given.folder, given.data_dir, given.out or given.folder / "figures", only, figures)
+    out = given.out or given.folder / "figures"
+    return Options(given.folder, given.data_dir, out, only, figures, given.format)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -51,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("folder", type=Path, help="holds model.safetensors: from `python -m vae`, best/1, trials/ID")
     parser.add_argument("--data-dir", type=Path, default=default_data_dir(), help="default: VAE_DATA_DIR, or data/")
     parser.add_argument("--out", type=Path, help="folder for what is drawn; default: FOLDER/figures")
+    parser.add_argument("--format", default="png", metavar="F", help=f"of the figures: {', '.join(FORMATS)}")
     parser.add_argument("--only", metavar="NAME,...", help=f"draw these alone, of {', '.join(NAMES)}")
     figures = parser.add_argument_group("figures")
     for name, field in FigureOptions.model_fields.items():
@@ -77,7 +83,7 @@ def _not_drawn(name: str) -> str:
 
 
 def _unknown(word: str) -> str:
-    flags = [*map(flag, FigureOptions.model_fields), "--data-dir", "--out", "--only"]
+    flags = [*map(flag, FigureOptions.model_fields), "--data-dir", "--out", "--format", "--only"]
     return f"{word}: no such flag{_near(word.partition('=')[0], flags) or '; --help lists what there is'}"
 
 

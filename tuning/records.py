@@ -210,6 +210,12 @@ class SweepRecord:
         return LocalFiles(self.folder / record.model_folder)
 
     @property
+    def compare(self) -> str | None:
+        """The hyperparameter along which the space wants the models compared; None where it says nothing."""
+        name: str | None = self.manifest.get("space", {}).get("compare")
+        return name
+
+    @property
     def best_folder(self) -> Path:
         """Where the best models are, by rank: best/1, best/2, ..."""
         return self.folder / BEST_FOLDER

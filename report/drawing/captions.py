@@ -12,10 +12,10 @@ DOT = " \N{MIDDLE DOT} "
 LIKELIHOODS = {"continuous_bernoulli": "continuous Bernoulli", "gaussian": "Gaussian"}
 
 
-def model_caption(description: Description) -> str:
-    """One line on which model it is, and one on how far its training came."""
+def model_caption(description: Description, name: str = "") -> str:
+    """One line on which model it is, and one on its trial and how far its training came."""
     model = [short_name(description.dataset), *_architecture(description.config), *_objective(description.config)]
-    reached = [f"epoch {description.epoch}"]
+    reached = [*([name] if name else []), f"epoch {description.epoch}"]
     if description.history:
         last = description.history[-1]
         name, value = ("distortion", last.val_distortion) if last.val_elbo is None else ("ELBO", last.val_elbo)

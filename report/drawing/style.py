@@ -4,22 +4,27 @@ import io
 import math
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal, get_args
 
 import matplotlib
+import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
+Format = Literal["png", "pdf", "svg"]
+FORMATS: tuple[Format, ...] = get_args(Format)
 DPI = 160
 WIDTH = 7.0  # inches: a text column of a page
 MARGIN = 0.05  # inches
 CHARACTERS_PER_INCH = 16  # in the subtitle
+TRAIN_IS_A_MEAN = "train: mean over each epoch, while the weights move; validation: with the weights at its end"
 INK, MUTED, FAINT = "#222222", "#6b6b6b", "#d9d9d9"
 TRAIN, VALIDATION, NOISY, HIGHLIGHT = "#e76300", "#3f90da", "#832db6", "#bd1f01"
-# Okabe & Ito 2008, which can be told apart with every common colour vision deficiency; yellow is darkened for small
-# points on white, brown and grey are added. The figures also name each category beside its points.
+# The first two are of Okabe & Ito 2008; the others were searched so that any two stay apart for people without red or
+# green cones (CIEDE2000 of 15 and more) and each stands out from white (contrast of 2 and more).
 CATEGORIES = (
-    "#0072b2", "#e69f00", "#009e73", "#9a9a9a", "#cc79a7", "#8c510a", "#d55e00", "#56b4e9", "#111111", "#cfc100",
+    "#0072b2", "#e69f00", "#70381c", "#008c70", "#111111", "#fc8cfc", "#fc1c70", "#8c0054", "#a8a8a8", "#8c7000",
 )  # fmt: skip
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
@@ -45,7 +50,19 @@ STYLE: dict[Any, Any] = {
     "lines.linewidth": 1.5,
     "image.interpolation": "nearest",
     "image.cmap": "gray",
+    "pdf.fonttype": 42,  # text stays text
+    "svg.fonttype": "none",
+    "svg.hashsalt": "report",  # the same figure is the same file
 }
+
+
+def _without_its_light_end(name: str, stop: float) -> ListedColormap:
+    """A map of matplotlib up to where its colours no longer stand out from white, at a contrast of 2."""
+    return ListedColormap(matplotlib.colormaps[name](np.linspace(0, stop, 256)), f"{name} to {stop}")
+
+
+OF_VALUES = _without_its_light_end("viridis", 0.74)
+OF_TIME = _without_its_light_end("cividis", 0.78)  # readable with every common colour vision deficiency (Nunez 2018)
 
 styled = matplotlib.rc_context(STYLE)  # a decorator: what the function draws has the style
 
@@ -155,9 +172,10 @@ def category_colours(n: int) -> Sequence[str]:
     return [CATEGORIES[index % len(CATEGORIES)] for index in range(n)]
 
 
-def render(figure: Figure) -> bytes:
-    """The figure as the bytes of a PNG file."""
+def render(figure: Figure, kind: Format = "png") -> bytes:
+    """The figure as the bytes of a file of this format."""
     content = io.BytesIO()
+    undated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(kind)
     with matplotlib.rc_context(STYLE):
-        figure.savefig(content, format="png", dpi=DPI)
+        figure.savefig(content, format=kind, dpi=DPI, metadata=undated)
     return content.getvalue()

@@ -26,7 +26,7 @@ def export_best(sweep: SweepRecord, data_dir: Path, top_k: int, say: Say) -> lis
     best = evaluated(checkpoints, sweep.dataset, data_dir, say) if checkpoints else []
     with rebuilt(sweep.folder / "best") as folder:
         for one in best:
-            _write(one, LocalFiles(folder / str(one.rank)))
+            _write(one, sweep.name, LocalFiles(folder / str(one.rank)))
             _copy_snapshots(sweep.files_of(one.record), LocalFiles(folder / str(one.rank)))
     return best
 
@@ -50,11 +50,11 @@ def _read_best(sweep: SweepRecord, top_k: int, say: Say) -> list[Checkpoint]:
     return checkpoints
 
 
-def _write(one: EvaluatedModel, files: LocalFiles) -> None:
+def _write(one: EvaluatedModel, sweep: str, files: LocalFiles) -> None:
     files.write(MODEL_FILE, one.checkpoint.content)
     files.write("config.json", one.record.config.model_dump_json(indent=2).encode() + b"\n")
     files.write("metrics.jsonl", "".join(f"{json.dumps(m.as_dict())}\n" for m in one.record.history).encode())
-    files.write("metrics.json", (json.dumps(_metrics(one), indent=2) + "\n").encode())
+    files.write("metrics.json", (json.dumps({"sweep": sweep} | _metrics(one), indent=2) + "\n").encode())
 
 
 def _copy_snapshots(trial: Files, best: LocalFiles) -> None:

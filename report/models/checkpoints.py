@@ -40,6 +40,11 @@ def read_checkpoint(record: TrialRecord, sweep: SweepRecord) -> Checkpoint:
     return Checkpoint(record, content, model, description)
 
 
+def name_of_model(sweep: str, trial_id: str) -> str:
+    """What a figure calls a model: 'beta_study, trial 0003'."""
+    return f"{sweep}, trial {trial_id}"
+
+
 Look = Callable[[Checkpoint], Subject]
 
 
@@ -47,7 +52,7 @@ class HeldOut:
     """The validation split of a sweep's dataset, read when the first model needs it."""
 
     def __init__(self, sweep: SweepRecord, data_dir: Path) -> None:
-        self._dataset, self._data_dir = sweep.dataset, data_dir
+        self._sweep, self._dataset, self._data_dir = sweep.name, sweep.dataset, data_dir
         self._subjects: dict[str, Subject] = {}
 
     def subject(self, checkpoint: Checkpoint) -> Subject:
@@ -56,7 +61,8 @@ class HeldOut:
         if record.trial_id not in self._subjects:
             model, description = checkpoint.model, checkpoint.description
             about = ("validation", self._images, record.history, self._class_names)
-            self._subjects[record.trial_id] = Subject.of(model, description, *about)
+            name = name_of_model(self._sweep, record.trial_id)
+            self._subjects[record.trial_id] = Subject.of(model, description, *about, name=name)
         return self._subjects[record.trial_id]
 
     @cached_property

@@ -1,7 +1,7 @@
 """What a figure is of: a model and the held-out images that it is shown."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -28,7 +28,7 @@ class Subject:
 
     codes: E_q[z|x] of a vae, the code of an autoencoder, [N, L]; None without an encoder. kl: nats, the mean over the
     images, [L]; active: Var_x(codes) > 0.01, [L]; both None without a posterior. class_names: the meaning of each
-    label, () without labels.
+    label, () without labels. name: 'beta_study, trial 0003'; '' of a model that is of no sweep.
     """
 
     model: Vae
@@ -40,6 +40,7 @@ class Subject:
     codes: np.ndarray | None = None
     kl: np.ndarray | None = None
     active: np.ndarray | None = None
+    name: str = ""
 
     @classmethod
     @torch.no_grad()
@@ -51,6 +52,7 @@ class Subject:
         images: Images,
         history: list[EpochMetrics],
         class_names: Sequence[str] | None = None,
+        name: str = "",
     ) -> "Subject":
         """class_names: those of `vae.datasets.registry.spec(name, data_dir)`; None: those of the dataset's name.
 
@@ -59,16 +61,16 @@ class Subject:
         names = _class_names(description, images) if class_names is None else tuple(class_names)
         if not all(weight.isfinite().all() for weight in model.parameters()):
             raise CheckpointError("weights that have diverged: there is nothing to draw")
-        plain = cls(model, description, split, images, history, names)
+        plain = cls(model, description, split, images, history, names, name=name)
         if plain.mode == "decoder_only":
             return plain
         codes, kl = plain._encoded()
         if not np.isfinite(codes).all():
             raise CheckpointError("weights that have diverged: their codes of the images are not finite")
         if not has_rate(plain.mode):
-            return cls(model, description, split, images, history, names, codes)
+            return replace(plain, codes=codes)
         active = active_units(torch.from_numpy(codes)).numpy()
-        return cls(model, description, split, images, history, names, codes, kl, active)
+        return replace(plain, codes=codes, kl=kl, active=active)
 
     def _encoded(self) -> tuple[np.ndarray, np.ndarray]:
         """Codes [N, L], and the KL per dimension [L], which is 0 without a posterior."""

@@ -1,4 +1,4 @@
-"""A sweep in TensorBoard while it runs: an HParams experiment at its root, and a run per trial.
+"""A sweep in TensorBoard while it runs: an HParams experiment at its root, a run per trial, and the best so far.
 
 The sweep's driver imports this before Ray starts, so it must import neither torch nor matplotlib.
 """
@@ -16,6 +16,7 @@ from tensorboard.plugins.hparams.api_pb2 import STATUS_FAILURE, STATUS_SUCCESS
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo
 
 from report.drawing.tiles import enlarge, tile
+from report.output.best_so_far import BestSoFar
 from report.output.event_files import EventFile, read_events
 from tuning.records import TrialRecord
 from vae.config import Mode
@@ -54,6 +55,7 @@ class SweepEvents:
         """
         self._folder = folder
         self._trials: dict[str, _TrialEvents] = {}
+        self._best = BestSoFar(folder)
         if hparams_metadata.EXPERIMENT_TAG not in set(_tags(folder)):
             _declare(folder, search, _compared_by(modes))
         for record in ended:
@@ -66,18 +68,22 @@ class SweepEvents:
     def epoch(self, record: TrialRecord, metrics: EpochMetrics, preview: Preview | None) -> None:
         """Write every epoch of the record's history that is not in the trial's files yet."""
         self._open(record).epoch(record, metrics.epoch, preview)
+        self._best.epoch(record, metrics, preview)
 
     def finished(self, record: TrialRecord) -> None:
         trial = self._open(record)
         trial.finish(record)
         trial.close()
         del self._trials[record.trial_id]
+        if record.best is not None:  # of a trial that ended elsewhere no epoch was told
+            self._best.epoch(record, record.best, None)
 
     def close(self) -> None:
         """Close the files. Running trials stay open in HParams: a resumed sweep goes on with them."""
         for trial in self._trials.values():
             trial.close()
         self._trials.clear()
+        self._best.close()
 
     def _open(self, record: TrialRecord) -> "_TrialEvents":
         if record.trial_id not in self._trials:

@@ -7,18 +7,21 @@ from report.models.evaluated import EvaluatedModel
 from report.numbers.sweep.rate_distortion import front
 from tuning.records import Configuration, SweepRecord, TrialRecord, configurations
 from vae.cli.format import shown
-from vae.evaluate.result import Evaluation, ImportanceWeighted
+from vae.evaluate.result import Evaluation
 
 NO_MODEL = "No model is shown: none was asked for, or no trial has left one that can be read."
 NO_FRONT = "No trial has ended, so there is no front of rate and distortion yet."
 MOST_CONFIGURATIONS = 10
 UNITS = (
     "Nats per image, summed over pixels and averaged over images; the ELBO is at beta = 1, from one sample of z "
-    "per image. The bound is importance-weighted (Burda et al. 2015), \N{PLUS-MINUS SIGN} its standard error over the "
-    "images. Mutual information is of z and the image, at most log N of N images. Of grey pixels the Bernoulli "
-    "distortion is a cross-entropy, not a likelihood: compare it only with itself. The test split was not used before "
-    "this table; the trials were ranked on the validation split."
+    "per image. The bound is importance-weighted (Burda et al. 2015): the ELBO of the whole split, and what K samples "
+    "gain over it on the first images, \N{PLUS-MINUS SIGN} the standard error of this gain. Mutual information is of z "
+    "and the image: N images show at most log N of it, and 'at least' stands where they show no more. Of grey "
+    "pixels the Bernoulli distortion is a cross-entropy, not a likelihood: compare it only with itself. The test split "
+    "was not used before this table; the trials were ranked on the validation split."
 )
+
+MODEL = "model"  # of a row: the heading of its column
 
 Row = dict[str, str]  # header: cell; a header without a cell in any row is left out
 
@@ -31,8 +34,8 @@ def summary(sweep: SweepRecord, best: Sequence[EvaluatedModel]) -> str:
     if any(record.metric == "rate_distortion" for record in sweep.trials):
         parts += ["## The front of rate and distortion", _front(sweep)]
     if best:
-        parts += ["## The best on the test split", _table([_test_row(sweep, one) for one in best])]
-        parts += ["## The same on the validation split", _table([_validation_row(one) for one in best]), UNITS]
+        parts += ["## The best on the test split", _models([_test_row(sweep, one) for one in best])]
+        parts += ["## The same on the validation split", _models([_validation_row(one) for one in best]), UNITS]
     else:
         parts.append(NO_MODEL)
     failed = [record for record in sweep.trials if record.state == "failed"]
@@ -45,6 +48,15 @@ def _table(rows: Sequence[Row]) -> str:
     names = dict.fromkeys(name for row in rows for name in row)
     header = [name for name in names if any(row.get(name) for row in rows)]
     cells = [header, ["---"] * len(header), *([row.get(name, "") for name in header] for row in rows)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in cells)
+
+
+def _models(rows: Sequence[Row]) -> str:
+    """A column per model and a row per number: fifteen columns would get a letter each in TensorBoard."""
+    names = dict.fromkeys(name for row in rows for name in row if name != MODEL)
+    kept = [name for name in names if any(row.get(name) for row in rows)]
+    cells = [["", *(row[MODEL] for row in rows)], ["---"] * (1 + len(rows))]
+    cells += [[name, *(row.get(name, "") for row in rows)] for name in kept]
     return "\n".join(f"| {' | '.join(row)} |" for row in cells)
 
 
@@ -66,12 +78,13 @@ def _front_row(sweep: SweepRecord, record: TrialRecord) -> Row:
 
 
 def _test_row(sweep: SweepRecord, one: EvaluatedModel) -> Row:
-    of_trial = {"rank": str(one.rank), "trial": one.record.trial_id, **_values(sweep, one.record)}
+    of_trial = {MODEL: f"best {one.rank}", "trial": one.record.trial_id, **_values(sweep, one.record)}
     return {**of_trial, **_ranked_by(one), **_numbers("test ", one.test)}
 
 
 def _validation_row(one: EvaluatedModel) -> Row:
-    return {"rank": str(one.rank), "trial": one.record.trial_id, **_numbers("", one.validation_evaluation)}
+    of_trial = {MODEL: f"best {one.rank}", "trial": one.record.trial_id}
+    return of_trial | _numbers("", one.validation_evaluation)
 
 
 def _ranked_by(one: EvaluatedModel) -> Row:
@@ -93,8 +106,9 @@ def _numbers(of_split: str, found: Evaluation) -> Row:
     row: Row = {}
     for name in ("ELBO", "rate", "distortion", "noisy ELBO", "noisy rate", "noisy distortion"):
         row[f"{of_split}{name}"] = _nats(getattr(found, name.lower().replace(" ", "_")))
-    row |= _bound(of_split, found.importance_weighted)
-    row["mutual information"] = _nats(found.mutual_information)
+    row |= _bound(of_split, found)
+    at_least = "at least " if found.is_saturated else ""
+    row["mutual information"] = at_least + _nats(found.mutual_information)
     if found.kl_per_dimension is not None:
         row["active units"] = f"{found.active_units} of {len(found.kl_per_dimension)}"
     if found.neighbours is not None:
@@ -102,13 +116,19 @@ def _numbers(of_split: str, found: Evaluation) -> Row:
     return row | {f"{of_split}images": f"{found.n_images:,}"}
 
 
-def _bound(of_split: str, found: ImportanceWeighted | None) -> Row:
-    if found is None:
+def _bound(of_split: str, numbers: Evaluation) -> Row:
+    """The bound, and beside it the ELBO of the images that its gain is from."""
+    found = numbers.importance_weighted
+    if found is None or numbers.bound is None:
         return {}
-    of_prior = ", z from the prior" if found.proposal == "prior" else ""
-    name = f"{of_split}bound (K = {found.n_samples:,}, first {found.n_images:,} images{of_prior})"
-    error = "" if found.standard_error is None else f" \N{PLUS-MINUS SIGN} {found.standard_error:.2f}"
-    return {name: _nats(found.bound) + error}
+    value, error = numbers.bound
+    first = f"first {found.n_images:,} images"
+    where = f"{first}, z from the prior" if found.proposal == "prior" else f"gain on the {first}"
+    shown_error = "" if error is None else f" \N{PLUS-MINUS SIGN} {error:.2f}"
+    row = {f"{of_split}bound (K = {found.n_samples:,}, {where})": _nats(value) + shown_error}
+    if found.proposal == "prior":
+        return row
+    return row | {f"ELBO of the {first}": _nats(found.elbo), f"bound of the {first}": _nats(found.bound)}
 
 
 def _nats(value: float | None) -> str:

@@ -4,6 +4,7 @@ from unittest import mock
 from weakref import WeakKeyDictionary
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backend_bases import RendererBase
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
@@ -55,3 +56,24 @@ def assert_can_be_read(figure: Figure) -> None:
     apart = (low > high.swapaxes(0, 1) - 1).any(-1)  # [n, n]: to the right of or above the other
     covering = np.argwhere(np.triu(~(apart | apart.T), k=1))
     assert len(covering) == 0, " and ".join(f"{upright[place][0]!r}" for place in covering[0]) + " cover each other"
+
+
+def picture(axes: Axes) -> np.ndarray:
+    """The one image that the axes show, as it was given to them."""
+    (image,) = axes.get_images()
+    return np.asarray(image.get_array())
+
+
+def greys(axes: Axes, n_rows: int, n_columns: int) -> list[list[int]]:
+    """The grey value in the middle of each tile of the axes' image."""
+    shown = picture(axes)
+    rows, columns = (
+        ((np.arange(n) + 0.5) * size / n).astype(int) for n, size in zip((n_rows, n_columns), shown.shape, strict=True)
+    )
+    values: list[list[int]] = shown[np.ix_(rows, columns)].tolist()
+    return values
+
+
+def flat(*values: int) -> np.ndarray:
+    """An image of 4 x 4 pixels of each grey value, uint8 [n, 4, 4]."""
+    return np.tile(np.array(values, np.uint8)[:, None, None], (1, 4, 4))

@@ -14,6 +14,7 @@ from PIL import Image
 from report.__main__ import main, read_history
 from report.build import build_report
 from report.output.event_files import read_events
+from report.output.tags import model_tag, sweep_tag
 from tests.material.reports import SEARCH, copied_to, record, sweep, trained
 from tests.material.tensorboard import serving
 from tuning.records import SweepRecord, ranked
@@ -58,9 +59,15 @@ def _pngs(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*.png") if path.parent.name != "projector"}
 
 
+def _figures_of(swept: SweepRecord, rank: int) -> set[str]:
+    """Of one of the best: a manifold has only who has two latents."""
+    is_plane = json.loads((swept.folder / f"best/{rank}/config.json").read_text())["latent_size"] == 2
+    return FIGURES if is_plane else FIGURES - {"manifold"}
+
+
 def test_there_is_a_png_of_every_figure(built: SweepRecord) -> None:
     expected = {f"{name}.png" for name in SWEEP_FIGURES}
-    expected |= {f"rank_{rank}/{name}.png" for rank in (1, 2) for name in FIGURES}
+    expected |= {f"best_{rank}/{name}.png" for rank in (1, 2) for name in _figures_of(built, rank)}
     assert _pngs(built.folder / "report") == expected
 
 
@@ -68,12 +75,13 @@ def test_tensorboard_serves_the_same_figures_and_the_summary(built: SweepRecord)
     with serving(built.folder) as client:
         client.until(n_runs=1)
         tags = {tag for tag in client.get("plugin/images/tags")["report"] if not tag.endswith("_over_training")}
-        assert tags == {f"sweep/{name}" for name in SWEEP_FIGURES} | {
-            f"best_{rank}/{name}" for rank in (1, 2) for name in FIGURES
+        assert sorted(tags)[:3] == ["1_sweep/1_rate_distortion", "1_sweep/2_sheet", "1_sweep/3_optimisation_history"]
+        assert tags == set(map(sweep_tag, SWEEP_FIGURES)) | {
+            model_tag(rank, name) for rank in (1, 2) for name in _figures_of(built, rank)
         }
-        (image,) = client.get("plugin/images/images?run=report&tag=best_1/manifold&sample=0")
+        (image,) = client.get("plugin/images/images?run=report&tag=2_best_1/3_samples&sample=0")
         png = client.content(f"plugin/images/individualImage?{image['query']}")
-        assert png == (built.folder / "report/rank_1/manifold.png").read_bytes()
+        assert png == (built.folder / "report/best_1/samples.png").read_bytes()
         (text,) = client.get("plugin/text/text?run=report&tag=summary")
         assert "<table>" in text["text"]
 
@@ -84,12 +92,14 @@ def test_the_summary_has_the_datasets_note_and_the_test_numbers(built: SweepReco
     assert "3 complete, 1 failed" in text
     for rank in (1, 2):
         numbers = json.loads((built.folder / f"best/{rank}/metrics.json").read_text())
-        rows = [line for line in text.splitlines() if line.startswith(f"| {rank} |")]
-        for row, split in zip(rows, ("test", "validation_evaluation"), strict=True):
-            cells = [cell.strip() for cell in row.strip("|").split("|")]
-            assert cells[1] == numbers["trial_id"]
-            assert f"{numbers[split]['elbo']:.2f}" in cells
-            assert cells[-1] == "180"
+        parts = text.split("## The same on the validation split")
+        for part, of_split, split in zip(parts, ("test ", ""), ("test", "validation_evaluation"), strict=True):
+            rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in part.splitlines()]
+            column = {cells[0]: cells[rank] for cells in rows if len(cells) == 3}
+            assert column[""] == f"best {rank}"
+            assert column["trial"] == numbers["trial_id"]
+            assert column[f"{of_split}ELBO"] == f"{numbers[split]['elbo']:.2f}"
+            assert column[f"{of_split}images"] == "180"
 
 
 def test_the_summary_says_in_a_line_why_a_trial_failed(built: SweepRecord) -> None:
@@ -116,8 +126,8 @@ def test_a_rebuild_replaces_everything(rebuilt: SweepRecord) -> None:
     assert len(list(report.glob("*tfevents*"))) == 1
     written = [value.tag for event in read_events(report) for value in event.summary.value]
     tags = [tag for tag in written if not tag.endswith("_over_training")]
-    assert len(tags) == len(set(tags)) == 1 + len(SWEEP_FIGURES) + len(FIGURES)
-    assert not (report / "rank_2").exists()
+    assert len(tags) == len(set(tags)) == 1 + len(SWEEP_FIGURES) + len(_figures_of(rebuilt, 1))
+    assert not (report / "best_2").exists()
     assert not (rebuilt.folder / "best" / "2").exists()
 
 
@@ -179,20 +189,21 @@ def test_the_command_draws_a_folder_of_the_sweep(
 ) -> None:
     folder = copied.folder / where
     assert _main(folder) == 0
-    assert _pngs(folder / "figures") == {f"{name}.png" for name in FIGURES}
-    assert str(folder / "figures" / "manifold.png") in capsys.readouterr().out
+    is_first = where == "trials/0001"  # of two latents
+    assert _pngs(folder / "figures") == {f"{name}.png" for name in (FIGURES if is_first else _figures_of(copied, 1))}
+    assert str(folder / "figures" / "samples.png") in capsys.readouterr().out
 
 
 def test_the_command_draws_where_it_is_told_and_leaves_its_figures_as_tensorboards_images_in_one_event_file(
     built: SweepRecord, tmp_path: Path
 ) -> None:
-    out = tmp_path / "a" / "b"
-    for only in ([], ["--only", "samples,manifold"]):
+    out, every = tmp_path / "a" / "b", _figures_of(built, 1)
+    for only in ([], ["--only", "samples,latents"]):
         assert _main(built.folder / "best/1", "--out", out, *only) == 0
-        assert len(_pngs(out)) == len(FIGURES)
+        assert _pngs(out) == {f"{name}.png" for name in every}
         (events,) = out.glob("*tfevents*")
         values = {value.tag: value for event in read_events(out) for value in event.summary.value}
-        assert {tag for tag in values if "over_training" not in tag} == ({"samples", "manifold"} if only else FIGURES)
+        assert {tag for tag in values if "over_training" not in tag} == ({"samples", "latents"} if only else every)
         assert values["samples"].image.encoded_image_string == (out / "samples.png").read_bytes(), events
     assert not (built.folder / "best/1/figures").exists()
 
@@ -208,9 +219,9 @@ def test_the_command_runs_as_a_module(built: SweepRecord, tmp_path: Path) -> Non
 @pytest.mark.slow
 def test_the_report_and_the_command_draw_the_same_figures_with_every_epoch(rebuilt: SweepRecord) -> None:
     _main(rebuilt.folder / "best/1")
-    for name in FIGURES:
+    for name in _figures_of(rebuilt, 1):
         own = (rebuilt.folder / "best/1/figures" / f"{name}.png").read_bytes()
-        assert own == (rebuilt.folder / "report/rank_1" / f"{name}.png").read_bytes()
+        assert own == (rebuilt.folder / "report/best_1" / f"{name}.png").read_bytes()
 
 
 def _no_model(folder: Path) -> None:

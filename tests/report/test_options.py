@@ -10,7 +10,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from report.__main__ import main, read_subject
+from report.__main__ import main, name_in, read_subject
 from report.drawing.checkpoint.figures import FIGURES
 from report.drawing.checkpoint.options import FigureOptions, flag
 from report.options import NAMES, parse
@@ -70,6 +70,19 @@ def test_without_flags_everything_that_the_model_has_is_drawn(folders: dict[str,
     assert drawn == {f"{name}.png" for name in FIGURES if name != "tsne"} | {"sprite.png"}
 
 
+@pytest.mark.parametrize(("kind", "start"), [("pdf", b"%PDF"), ("svg", b"<?xml"), ("png", b"\x89PNG")])
+def test_a_figure_may_be_a_pdf_or_an_svg_and_is_the_same_file_each_time(
+    folders: dict[str, Path], tmp_path: Path, kind: str, start: bytes
+) -> None:
+    for out in (tmp_path / "one", tmp_path / "other"):
+        assert _drawn(out, folders["vae"], "--only", "learning_curves", "--format", kind) == {f"learning_curves.{kind}"}
+    one, other = ((tmp_path / out / f"learning_curves.{kind}").read_bytes() for out in ("one", "other"))
+    assert one.startswith(start)
+    assert one == other
+    if kind == "svg":
+        assert b"Learning curves</text>" in one  # a text stays a text
+
+
 def test_several_figures_are_named_with_commas(folders: dict[str, Path], tmp_path: Path) -> None:
     drawn = _drawn(tmp_path, folders["vae"], "--only", "samples, kl_per_dimension", "--samples", "3")
     assert drawn == {"samples.png", "kl_per_dimension.png"}
@@ -119,6 +132,7 @@ def test_flags_become_options(tmp_path: Path) -> None:
         (["--latent-samples", "1"], "--latent-samples 1: must be an integer of at least 2 and at most 100000"),
         (["--perplexity", "inf"], "--perplexity inf: must be a number of at least 1 and at most 10000"),
         (["--manifold-gird", "5"], "--manifold-gird: no such flag; did you mean --manifold-grid?"),
+        (["--format", "jpg"], "--format jpg: must be one of png, pdf, svg"),
         (["--zzz"], "--zzz: no such flag; --help lists what there is"),
         (["--only", "manifolds"], f"no such figure; did you mean manifold?; allowed: {', '.join(NAMES)}"),
         (["--only", ""], "--only : no such figure; allowed: reconstructions"),
@@ -228,7 +242,17 @@ def test_a_checkpoint_that_cannot_be_drawn_is_one_line(
 
 def test_a_subject_read_from_a_folder_has_the_history_and_the_names(folders: dict[str, Path]) -> None:
     subject = read_subject(folders["vae"], Path("unused"))
+    assert subject.name == f"{folders['vae'].parent.parent.name}, trial {folders['vae'].name}"
     assert [metrics.epoch for metrics in subject.history] == [1]
     assert subject.class_names == tuple("0123456789")
     with pytest.raises(UserError, match="no such file"):
         read_subject(folders["vae"].parent, Path("unused"))
+
+
+def test_a_model_is_named_by_its_sweep_and_trial_wherever_its_folder_is(tmp_path: Path) -> None:
+    best, attempt, own = tmp_path / "best" / "1", tmp_path / "demo" / "trials" / "0003" / "attempt-2", tmp_path / "own"
+    for folder in (best, attempt, own):
+        folder.mkdir(parents=True)
+        (folder / "metrics.json").write_text('{"elbo": -1.0}')
+    (best / "metrics.json").write_text('{"sweep": "study", "trial_id": "0007", "rank": 1}')
+    assert [name_in(folder) for folder in (best, attempt, own)] == ["study, trial 0007", "demo, trial 0003", ""]

@@ -5,7 +5,7 @@ import pytest
 from tests.material.paths import REPOSITORY
 
 DRAWS_NOTHING_OF_ITS_OWN = {"figures", "options"}  # the list of a room's figures, and what may be chosen about them
-IS_NOT_DRAWN = {"compared_trials"}  # which trials the others show
+IS_NOT_DRAWN = {"compared_trials", "ped_anova"}  # which trials the others show; what importance is computed by
 
 
 @pytest.mark.parametrize("room", ["checkpoint", "sweep"])

@@ -87,7 +87,7 @@ def _report_from_elsewhere(tmp_path: Path, s3: S3, bucket: Bucket) -> None:
     before = {name: bucket.get(name) for name in bucket.list("") if not name.startswith(("best/", "report/"))}
     succeed("--report", "it", "--storage", s3.uri, "--top-k", "2", cwd=elsewhere)
     assert (elsewhere / "runs" / "it" / "report" / "summary.md").is_file()
-    assert {"best/1/metrics.json", "best/2/metrics.json", "report/rank_2/samples.png"} <= set(bucket.list(""))
+    assert {"best/1/metrics.json", "best/2/metrics.json", "report/best_2/samples.png"} <= set(bucket.list(""))
     assert before == {name: bucket.get(name) for name in bucket.list("") if not name.startswith(("best/", "report/"))}
 
 

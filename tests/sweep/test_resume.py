@@ -434,7 +434,7 @@ def test_ctrl_c_while_the_report_is_drawn_stops_at_once_and_resuming_draws_it(
     folder = tmp_path / "runs" / "it"
     assert not (folder / "report").exists()
     succeed("--report", "it", cwd=tmp_path)
-    assert (folder / "report" / "rank_1" / "samples.png").is_file()
+    assert (folder / "report" / "best_1" / "samples.png").is_file()
     assert not [path for path in folder.iterdir() if path.name.startswith(".")]
 
 

@@ -7,11 +7,14 @@ import re
 import urllib.parse
 from collections.abc import Iterator
 from typing import Any
+from unittest.mock import ANY
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from report.output.best_so_far import VALUE
+from report.output.tags import model_tag, sweep_tag
 from tests.material.sweeps import FinishedSweep, leaderboard, metrics
 from tests.material.tensorboard import Client, started
 
@@ -39,13 +42,14 @@ def board(finished_sweep: FinishedSweep) -> Iterator[Client]:
     """Started with the arguments that the sweep ends with."""
     (arguments,) = re.findall(r"tensorboard (--logdir .*)\n", finished_sweep.ended.stdout)
     with started(arguments.split(), cwd=finished_sweep.folder.parent.parent) as client:
-        client.until(n_runs=len(leaderboard(finished_sweep.folder)) + 2)  # the trials, the sweep's root, the report
+        # The trials, the sweep's root, the best so far, the report.
+        client.until(n_runs=len(leaderboard(finished_sweep.folder)) + 3)
         yield client
 
 
 def test_the_runs_are_the_trials_the_sweep_and_its_report(board: Client, finished_sweep: FinishedSweep) -> None:
     trials = [f"trials/{row['trial_id']}" for row in leaderboard(finished_sweep.folder)]
-    assert sorted(board.get("runs")) == sorted([".", "report", *trials])
+    assert sorted(board.get("runs")) == sorted([".", "best_so_far", "report", *trials])
 
 
 def test_every_trial_has_exactly_the_scalars_of_the_documentation(board: Client, finished_sweep: FinishedSweep) -> None:
@@ -53,7 +57,19 @@ def test_every_trial_has_exactly_the_scalars_of_the_documentation(board: Client,
     for row in leaderboard(finished_sweep.folder):
         best = BEST_SCALARS if row["val_elbo"] else set()  # a trial without a finite epoch has no best
         assert set(tags.pop(f"trials/{row['trial_id']}")) == set(SCALARS) | best
+    assert tags.pop("best_so_far") == {VALUE: ANY}
     assert not any(tags.values()), "other runs have no scalars"
+
+
+def test_the_run_of_the_best_so_far_rises_to_the_leaderboards_first(
+    board: Client, finished_sweep: FinishedSweep
+) -> None:
+    points = board.get("plugin/scalars/scalars", run="best_so_far", tag=VALUE)
+    values = [value for _, _, value in points]
+    assert [step for _, step, _ in points] == list(range(1, len(values) + 1))
+    assert values == sorted(values)
+    best = max(float(row["val_elbo"]) for row in leaderboard(finished_sweep.folder) if row["val_elbo"])
+    assert values[-1] == pytest.approx(best, rel=1e-6)
 
 
 def test_the_scalars_are_the_metrics_of_every_epoch(board: Client, finished_sweep: FinishedSweep) -> None:
@@ -158,8 +174,9 @@ def test_every_figure_of_the_report_is_an_image_of_the_report_run(board: Client,
 
 
 def _tag(name: str) -> str:
-    """rank_1/manifold.png is best_1/manifold, slices.png is sweep/slices."""
-    return name.replace("rank_", "best_") if "/" in name else f"sweep/{name}"
+    """best_1/manifold.png is 2_best_1/4_manifold, sheet.png is 1_sweep/2_sheet."""
+    rank, slash, figure = name.removeprefix("best_").rpartition("/")
+    return model_tag(int(rank), figure) if slash else sweep_tag(name)
 
 
 def test_the_summary_is_a_text_of_the_report_run(board: Client, finished_sweep: FinishedSweep) -> None:

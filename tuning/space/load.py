@@ -92,6 +92,8 @@ def _follows(fault: Fault, faults: list[Fault], rest: SearchSpace) -> bool:
         return bool(faulty & {"search", "baselines", "trials"})
     if fault.path == ("metric",):
         return "metric" in faulty or any(path[:2] in OF_THE_MODE for path, _ in faults)
+    if fault.path == ("compare",):
+        return "search" in faulty
     if top == "search" and below[1:2] == ["when"] and len(below) == 3:  # about a hyperparameter that was set aside
         return any(path[:2] in (("search",), ("search", below[2]), ("fixed", below[2])) for path, _ in faults)
     if top == "baselines":

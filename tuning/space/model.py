@@ -86,6 +86,9 @@ _Values = create_model(  # type: ignore[call-overload]
 )
 
 
+Compare = Annotated[str, WithJsonSchema({"type": "string", "enum": list(SEARCHABLE)})]  # tuning.space.rules checks it
+
+
 class SearchSpace(Strict):
     """A study: what is searched, what is fixed, how long, who proposes and who stops."""
 
@@ -113,6 +116,12 @@ class SearchSpace(Strict):
     sampler: Sampler = Field(Tpe(type="tpe"), description="Proposes configurations.")
     baselines: list[_Values] = Field(
         default_factory=list, description="Configurations tried first; what one leaves out is proposed."
+    )
+
+    compare: Compare | None = Field(
+        None,
+        description="The report's sheet sets the best models along this searched hyperparameter side by side: one at "
+        "each value, or in each fifth of its range. Without it: the front of two objectives, or the best models.",
     )
 
     @property

@@ -104,6 +104,8 @@ def _take_out(document: Document, key: str, value: Any) -> None:
         if isinstance(part, dict):
             for name in gone:
                 part.pop(name, None)
+    if document.content.get("compare") in gone:
+        del document.content["compare"]
     # Baselines that differed only in what was taken out are now equal, or empty.
     if isinstance(baselines, list):
         document.content["baselines"] = [part for i, part in enumerate(baselines) if part and part not in baselines[:i]]

@@ -37,6 +37,7 @@ def faults_of(space: SearchSpace) -> list[Fault]:
         *_search_faults(space),
         *_sampler_faults(space, sound),
         *_baseline_faults(space, sound),
+        *_compare_faults(space),
     ]
 
 
@@ -286,3 +287,13 @@ def _inapplicable(space: SearchSpace, name: str, given: dict[str, Any], sound: l
     open_ones = [named for named in when if named not in given and named not in space.constants]
     advice = f"give {' and '.join(open_ones)} as well" if open_ones else "leave it out"
     return f"{name} is searched only where {condition(when)}; {advice}"
+
+
+# ---- the report
+
+
+def _compare_faults(space: SearchSpace) -> Iterator[Fault]:
+    if space.compare is not None and space.compare not in space.dimensions:
+        searched = list(space.dimensions)
+        instead = nearest(space.compare, searched) if searched else "; nothing is: leave compare out"
+        yield Fault(("compare",), f"{shown(space.compare)} is not searched{instead}")

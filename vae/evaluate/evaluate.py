@@ -115,16 +115,21 @@ def _importance_weighted(
         return None
     x = torch.cat(list(_targets(model, pixels[: importance.n_images])))
     bounds = importance_weighted_bound(model, x, importance.n_samples, importance.n_threads, advance)
-    deviation = float(bounds.bound.std()) if len(x) > 1 else None
     return ImportanceWeighted(
         bound=float(bounds.bound.mean()),
-        standard_error=None if deviation is None else deviation / len(x) ** 0.5,
+        standard_error=_standard_error(bounds.bound),
         elbo=float(bounds.elbo.mean()),
         n_samples=importance.n_samples,
         n_images=len(x),
         effective_samples=float(bounds.effective_samples.mean()),
         proposal="prior" if model.shape.mode == "decoder_only" else "posterior",
+        gain_standard_error=_standard_error(bounds.bound - bounds.elbo),
     )
+
+
+def _standard_error(of_images: Tensor) -> float | None:
+    """Of the mean over the images; None for one image."""
+    return float(of_images.std()) / len(of_images) ** 0.5 if len(of_images) > 1 else None
 
 
 def _of_posterior(model: Vae, pixels: Tensor, terms: Terms) -> dict[str, Any]:

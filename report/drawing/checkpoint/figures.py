@@ -36,16 +36,22 @@ def checkpoint_figures(
 ) -> Iterator[tuple[str, Figure]]:
     """(name, figure) of every figure that the model has, in the order of FIGURES.
 
-    only: draw these names alone; in place of one that the model lacks, a figure that says why.
+    only: draw these names alone; in place of one that the model lacks, a figure that says why. The manifold of more
+    than two latents is drawn where it is asked for: a plane through them shows little of what the model knows.
     """
     options = options or FigureOptions()
     missing = absent(subject) | ({} if options.tsne else {"tsne": "t-SNE was not asked for."})
-    held_out = model_caption(subject.description) + f"{DOT}{subject.split} split, {len(subject):,} images"
+    unwanted = set() if only or _wants_manifold(subject, options) else {"manifold"}
+    held_out = model_caption(subject.description, subject.name) + f"{DOT}{subject.split} split, {len(subject):,} images"
     for name, draw in FIGURES.items():
         if only and name in only and name in missing:
             yield name, message_figure(TITLES[name], held_out, missing[name])
-        elif name not in missing and (not only or name in only):
+        elif name not in missing and name not in unwanted and (not only or name in only):
             yield name, draw(subject, options, held_out)
+
+
+def _wants_manifold(subject: Subject, options: FigureOptions) -> bool:
+    return subject.latent_size <= 2 or any(name.startswith("manifold_") for name in options.model_fields_set)
 
 
 def absent(subject: Subject) -> dict[str, str]:
@@ -71,7 +77,7 @@ def _denoising(subject: Subject, options: FigureOptions, about: str) -> Figure:
 
 
 def _samples(subject: Subject, options: FigureOptions, _: str) -> Figure:
-    return draw_samples(sample_blocks(subject, options.samples), model_caption(subject.description))
+    return draw_samples(sample_blocks(subject, options.samples), model_caption(subject.description, subject.name))
 
 
 def _manifold(subject: Subject, options: FigureOptions, about: str) -> Figure:
@@ -101,7 +107,7 @@ def _kl_per_dimension(subject: Subject, _: FigureOptions, about: str) -> Figure:
 
 def _learning_curves(subject: Subject, _: FigureOptions, __: str) -> Figure:
     numbers = learning_curves(subject.history, subject.config.keep)
-    return draw_learning_curves(numbers, model_caption(subject.description))
+    return draw_learning_curves(numbers, model_caption(subject.description, subject.name))
 
 
 FIGURES: dict[str, Draw] = {
@@ -112,7 +118,7 @@ FIGURES: dict[str, Draw] = {
     "traversals": _traversals,
     "interpolations": _interpolations,
     "latents": _latents,
-    "tsne": _tsne,
     "kl_per_dimension": _kl_per_dimension,
     "learning_curves": _learning_curves,
+    "tsne": _tsne,
 }

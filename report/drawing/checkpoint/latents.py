@@ -9,6 +9,7 @@ from matplotlib.patheffects import withStroke
 from report.drawing.checkpoint.manifold import latent_name
 from report.drawing.style import (
     FAINT,
+    OF_TIME,
     VALIDATION,
     category_colours,
     lay_out,
@@ -24,7 +25,7 @@ HALO = [withStroke(linewidth=3, foreground="white")]
 MAX_NAMES = 30  # of classes, written beside their points
 LONGEST_NAME = 24  # characters
 HEIGHT, WIDTH = 5.6, 6.4  # inches
-OF_TIME = "cividis"  # readable with every common colour vision deficiency (Nunez et al. 2018)
+MOST_NAMED = 32  # latents: more are counted, from the one with the highest KL
 MAX_BARS = 64  # more latents than this are drawn as one outline
 
 
@@ -90,7 +91,7 @@ def _draw_classes(axes: Axes, numbers: Latents) -> None:
     names = [shortened(numbers.class_names[label], LONGEST_NAME) for label in classes]
     palette = category_colours(len(classes))
     colours = np.array(palette)[np.searchsorted(classes, numbers.labels)]
-    axes.scatter(numbers.z[:, 0], numbers.z[:, 1], s=_size(numbers), c=colours, alpha=0.75, linewidths=0)
+    axes.scatter(numbers.z[:, 0], numbers.z[:, 1], s=_size(numbers), c=colours, alpha=0.9, linewidths=0)
     if len(classes) <= MAX_CLASSES:
         for name, colour in zip(names, palette, strict=True):
             axes.scatter([], [], color=colour, label=name, linewidths=0)
@@ -142,6 +143,12 @@ def _draw_over_time(axes: Axes, numbers: Latents) -> None:
     axes.set_ylabel(_of_place(numbers))
 
 
+def ordinal(number: int) -> str:
+    """1 -> '1st', 12 -> '12th', 203 -> '203rd'."""
+    ending = {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th") if number % 100 not in (11, 12, 13) else "th"
+    return f"{number}{ending}"
+
+
 @styled
 def draw_kl_per_dimension(numbers: KlPerDimension, about: str) -> Figure:
     """Bars, the highest first; beyond MAX_BARS latents one outline."""
@@ -156,7 +163,8 @@ def draw_kl_per_dimension(numbers: KlPerDimension, about: str) -> Figure:
         axes.bar(places[chosen], numbers.kl[chosen], width, color=colour)
         handles.append(Patch(color=colour, label=f"{name}: {chosen.sum()} of {n_latents}"))
     axes.set_ylabel("KL (nats per image)")
-    axes.set_xlabel("latent dimension, highest KL first")
+    named = n_latents <= MOST_NAMED
+    axes.set_xlabel("latent dimension, highest KL first" if named else "rank of the latent dimension by its KL")
     _name_bars(axes, numbers.dimensions)
     axes.set_xlim(-0.6, max(n_latents, 8) - 0.4)
     axes.legend(
@@ -166,6 +174,10 @@ def draw_kl_per_dimension(numbers: KlPerDimension, about: str) -> Figure:
 
 
 def _name_bars(axes: Axes, dimensions: np.ndarray) -> None:
-    if len(dimensions) <= 32:
-        axes.set_xticks(range(len(dimensions)), [f"z{index}" for index in dimensions])
-        axes.tick_params(axis="x", length=0, labelsize=8 if len(dimensions) <= 20 else 6.5)
+    """Each by its index; of many only their ranks, "1st", which nobody takes for indices."""
+    if len(dimensions) > MOST_NAMED:
+        ranks = np.linspace(1, len(dimensions), 5).round().astype(int)
+        axes.set_xticks(ranks - 1, [ordinal(int(rank)) for rank in ranks])
+        return
+    axes.set_xticks(range(len(dimensions)), [f"z{index}" for index in dimensions])
+    axes.tick_params(axis="x", length=0, labelsize=8 if len(dimensions) <= 20 else 6.5)

@@ -5,7 +5,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from report.drawing.style import HIGHLIGHT, NOISY, TRAIN, VALIDATION, message_figure, new_figure, signed, styled
+from report.drawing.style import (
+    HIGHLIGHT,
+    NOISY,
+    TRAIN,
+    TRAIN_IS_A_MEAN,
+    VALIDATION,
+    message_figure,
+    new_figure,
+    signed,
+    styled,
+)
 from report.numbers.checkpoint.learning_curves import LearningCurves, worth_showing
 
 TITLES = {"elbo": "ELBO at \N{GREEK SMALL LETTER BETA} = 1", "rate": "rate R", "distortion": "distortion D"}
@@ -24,7 +34,7 @@ def draw_learning_curves(numbers: LearningCurves, about: str) -> Figure:
         else ""
     )
     n_panels = len(numbers.curves)
-    figure = new_figure(title, about + note, 3.3, 8.4 if n_panels > 1 else 5.6)
+    figure = new_figure(title, f"{about}{note}\n{TRAIN_IS_A_MEAN}", 3.3, 8.4 if n_panels > 1 else 5.6)
     for axes, (term, curves) in zip(
         figure.subplots(1, n_panels, squeeze=False)[0], numbers.curves.items(), strict=True
     ):

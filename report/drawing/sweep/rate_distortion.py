@@ -2,19 +2,21 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.collections import PathCollection
+from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from report.drawing.markers import MARKERS, NO_TRIAL, counted, state_handles
-from report.drawing.style import HIGHLIGHT, MUTED, log_ticks, message_figure, new_figure, signed, styled
+from report.drawing.markers import HOLLOW, MARKERS, NO_TRIAL, counted, state_handles
+from report.drawing.style import HIGHLIGHT, MUTED, OF_VALUES, log_ticks, message_figure, new_figure, signed, styled
 from report.numbers.sweep.rate_distortion import RateDistortion, free_place
 from report.numbers.sweep.scores import Point
+from tuning.records import State
 
 NO_RATE = "No trial of this sweep has a rate: only a vae has a posterior to compare with a prior."
 
@@ -31,15 +33,12 @@ def draw_rate_distortion(numbers: RateDistortion, about: str) -> Figure:
     for state, marker in MARKERS.items():
         chosen = [index for index, point in enumerate(numbers.shown) if point.state == state]
         if chosen:
-            rates, distortions = _places([numbers.shown[index] for index in chosen])
-            drawn = axes.scatter(
-                rates, distortions, c=numbers.colours[chosen], norm=norm, cmap="viridis", marker=marker,
-                s=42, edgecolors="white", linewidths=0.6, zorder=3, label=state,
-            )  # fmt: skip
-    axes.margins(0.08)
+            _scatter(axes, numbers.places[chosen], marker, OF_VALUES(norm(numbers.colours[chosen])), state)
+    axes.set_xlim(*numbers.limits[0])
+    axes.set_ylim(*numbers.limits[1])
     _draw_front(axes, numbers.front)
-    _iso_elbo_lines(axes, numbers.shown)
-    _draw_bar(figure, axes, drawn, numbers)
+    _iso_elbo_lines(axes, numbers.places)
+    _draw_bar(figure, axes, norm, numbers)
     axes.set_xlabel("rate R (nats per image)")
     axes.set_ylabel("distortion D (nats per image)")
     handles = state_handles([point.state for point in numbers.shown], MUTED) + _front_handle(numbers.front)
@@ -47,12 +46,21 @@ def draw_rate_distortion(numbers: RateDistortion, about: str) -> Figure:
     return figure
 
 
+def _scatter(axes: Axes, places: np.ndarray, marker: str, colours: np.ndarray, state: State) -> None:
+    """Finished trials are filled; those on the border of the axes are drawn whole."""
+    look: dict[str, Any] = {"facecolors": colours, "edgecolors": "white", "linewidths": 0.6}
+    if state != "complete":
+        look = {"facecolors": "white", "edgecolors": colours, "linewidths": HOLLOW}
+    rates, distortions = places.T
+    axes.scatter(rates, distortions, 42, marker=marker, zorder=3, clip_on=False, label=state, **look)
+
+
 def _note(numbers: RateDistortion) -> str:
     notes = []
     if numbers.front:
         notes.append("front: the trials that no other beats in both rate and distortion")
-    if numbers.n_hidden:
-        notes.append(f"{counted(numbers.n_hidden, 'trial')} far below the rest not shown")
+    if numbers.n_beyond:
+        notes.append(f"{counted(numbers.n_beyond, 'trial')} beyond the axes, at their border")
     if numbers.n_without:
         notes.append(f"{counted(numbers.n_without, 'trial')} without a rate not shown")
     return "".join(f"\n{note}" for note in notes)
@@ -85,7 +93,7 @@ def _front_handle(front: Sequence[Point]) -> list[Line2D]:
     return [Line2D([], [], color=HIGHLIGHT, lw=1.1, marker="o", ms=8, mfc="none", label="on the front")]
 
 
-def _iso_elbo_lines(axes: Axes, shown: Sequence[Point]) -> None:
+def _iso_elbo_lines(axes: Axes, shown: np.ndarray) -> None:
     """Dashed lines of equal ELBO = -(D + R) across the axes, each labelled away from the points."""
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
     rate, distortion = np.meshgrid(np.linspace(left, right, 100), np.linspace(bottom, top, 100))  # clabel needs many
@@ -93,7 +101,7 @@ def _iso_elbo_lines(axes: Axes, shown: Sequence[Point]) -> None:
     lines = axes.contour(
         rate, distortion, -(rate + distortion), levels=levels, colors="#b5b5b5", linestyles="dashed", linewidths=0.8
     )
-    free = [free_place(level, _places(shown).T, (left, bottom), (right, top)) for level in levels]
+    free = [free_place(level, shown, (left, bottom), (right, top)) for level in levels]
     places = [place for place in free if place is not None]
     axes.clabel(
         lines, fmt=lambda level: f"ELBO {signed(level, _decimals(levels))}", fontsize=7, colors=MUTED, manual=places
@@ -107,8 +115,8 @@ def _decimals(levels: Sequence[float]) -> int:
     return max(0, math.ceil(-math.log10(step)))
 
 
-def _draw_bar(figure: Figure, axes: Axes, drawn: PathCollection, numbers: RateDistortion) -> None:
-    bar = figure.colorbar(drawn, ax=axes, label=numbers.colour_name, fraction=0.05, pad=0.02)
+def _draw_bar(figure: Figure, axes: Axes, norm: Normalize, numbers: RateDistortion) -> None:
+    bar = figure.colorbar(ScalarMappable(norm, OF_VALUES), ax=axes, label=numbers.colour_name, fraction=0.05, pad=0.02)
     bar.outline.set_visible(False)
     if numbers.log_colours:
         ticks = log_ticks(float(numbers.colours.min()), float(numbers.colours.max()))

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
-from report.drawing.markers import COLOURS, MARKERS, NO_TRIAL, counted, state_handles
+from report.drawing.markers import COLOURS, HOLLOW, MARKERS, NO_TRIAL, counted, state_handles
 from report.drawing.style import INK, MUTED, VALIDATION, WIDTH, log_ticks, message_figure, new_figure, styled
 from report.labels import name_of, named, words
 from report.numbers.sweep.scores import History, Metric, Point, Repeats, Slice, Slices
@@ -28,7 +28,8 @@ def draw_history(numbers: History, about: str) -> Figure:
     title = "Optimisation history"
     if not numbers.points:
         return message_figure(title, about, NO_TRIAL)
-    figure = new_figure(title, about + _seeds_note(numbers.points, numbers.has_repeats), 3.8)
+    about += _seeds_note(numbers.points, numbers.has_repeats) + _border_note(numbers.points, numbers.floor)
+    figure = new_figure(title, about, 3.8)
     axes = figure.subplots()
     counts = [point.number for point in numbers.points]
     running = numbers.metric.sign * np.where(np.isfinite(numbers.best_so_far), numbers.best_so_far, np.nan)
@@ -53,7 +54,7 @@ def draw_slices(numbers: Slices, about: str) -> Figure:
     n_slices, points = len(numbers.slices), numbers.points
     n_columns = min(MAX_COLUMNS if n_slices != 4 else 2, n_slices)
     n_rows = math.ceil(n_slices / n_columns)
-    about += _seeds_note(points, numbers.has_repeats)
+    about += _seeds_note(points, numbers.has_repeats) + _border_note(points, numbers.floor)
     figure = new_figure(title, about, 2.6 * n_rows, WIDTH if n_columns > 1 else 5.0)
     grid = figure.subplots(n_rows, n_columns, squeeze=False, sharey=True)
     for axes, one in zip(grid.flat, numbers.slices, strict=False):
@@ -100,21 +101,29 @@ def _seeds_note(points: Sequence[Point], has_repeats: bool) -> str:
     return f"{SEEDS_NOTE} \N{MIDDLE DOT} n = {counts[0]}" + (f" to {counts[-1]}" if len(counts) > 1 else "")
 
 
+def _border_note(points: Sequence[Point], floor: float) -> str:
+    n_beyond = sum(point.score < floor for point in points)
+    return f"\n{counted(n_beyond, 'trial')} worse than the axis shows, at its border" if n_beyond else ""
+
+
 def _scatter_states(axes: Axes, placed: list[tuple[float, Point]], floor: float, metric: Metric) -> None:
-    """Draw each point by its state; one worse than `floor` becomes an arrow that leaves the axes."""
-    edge, inside = (0.0, 0.06) if metric.sign > 0 else (1.0, 0.94)
+    """Draw each point by its state; one worse than `floor` stands on the border of the axes."""
+    edge = 0.0 if metric.sign > 0 else 1.0
     for x, point in placed:
         colour = COLOURS[point.state]
-        if point.score >= floor:
-            y, style = metric.sign * point.score, {"marker": MARKERS[point.state], "s": 30, "edgecolors": "white"}
-            if point.sd is not None:
-                axes.errorbar(x, y, yerr=point.sd, color=colour, lw=1.2, capsize=2.5, zorder=2)
-            axes.scatter(x, y, color=colour, zorder=3, linewidths=0.5, **style)  # type: ignore[arg-type]
+        look: dict[str, Any] = {"marker": MARKERS[point.state], "s": 30, "zorder": 3}
+        if point.state == "complete":
+            look |= {"facecolors": colour, "edgecolors": "white", "linewidths": 0.5}
         else:
-            axes.annotate(
-                "", (x, edge), (x, inside), xycoords=axes.get_xaxis_transform(),
-                textcoords=axes.get_xaxis_transform(), arrowprops={"arrowstyle": "->", "color": colour},
-            )  # fmt: skip
+            look |= {"facecolors": "white", "edgecolors": colour, "linewidths": HOLLOW}
+        if point.score < floor:
+            axes.scatter(x, edge, transform=axes.get_xaxis_transform(), clip_on=False, **look)
+            axes.update_datalim([(x, 0.0)], updatey=False)
+            continue
+        y = metric.sign * point.score
+        if point.sd is not None:
+            axes.errorbar(x, y, yerr=point.sd, color=colour, lw=1.2, capsize=2.5, zorder=2)
+        axes.scatter(x, y, **look)
 
 
 def _limit(axes: Axes, points: Sequence[Point], floor: float, metric: Metric) -> None:

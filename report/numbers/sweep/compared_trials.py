@@ -1,5 +1,6 @@
 """Which trials of a sweep its figures put side by side."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -7,12 +8,11 @@ from typing import Any
 import numpy as np
 
 from report.labels import name_of, named
-from report.numbers.sweep.importance import importance
 from report.numbers.sweep.rate_distortion import front
 from tuning.records import SweepRecord, TrialRecord, ranked
 
 MAX_COLUMNS = 8
-N_BINS = 5  # of neighbouring values, where a hyperparameter takes more than MAX_COLUMNS values
+N_BINS = 5  # of a hyperparameter's range, where it takes more than MAX_COLUMNS values
 
 Order = Callable[[TrialRecord], tuple[tuple[float, Any], ...]]
 
@@ -40,8 +40,9 @@ class Comparison:
 def compared_trials(sweep: SweepRecord) -> Comparison:
     """Every trial if there are at most MAX_COLUMNS; else the best trial of every configuration.
 
-    If there are more configurations than MAX_COLUMNS: some of the front of rate and distortion, or, in a sweep of
-    one objective, the best trials along the most important hyperparameter. Failed trials are never compared.
+    If there are more configurations than MAX_COLUMNS: the best trials along the hyperparameter that the space wants
+    compared; where it says nothing, some of the front of rate and distortion, or, in a sweep of one objective, the
+    best trials. Failed trials are never compared.
     """
     shown = [record for record in ranked(sweep.trials) if record.state != "failed" and record.best]
     trials = _first_of(shown, lambda record: [*_configuration(record), record.config.seed])
@@ -51,8 +52,10 @@ def compared_trials(sweep: SweepRecord) -> Comparison:
         return Comparison(_columns(sweep, trials, list(names)), "")
     if len(configurations) <= MAX_COLUMNS:
         return Comparison(_columns(sweep, configurations, list(sweep.search)), "the best seed of each configuration")
+    if sweep.compare is not None and (having := [one for one in shown if sweep.compare in one.params]):
+        return _along(sweep, having, sweep.compare)
     on_front = front(sweep)
-    return _along_front(sweep, on_front) if len(on_front) > 1 else _along(sweep, shown, _most_important(sweep, shown))
+    return _along_front(sweep, on_front) if len(on_front) > 1 else _best(sweep, configurations)
 
 
 def _first_of(records: Sequence[TrialRecord], key: Callable[[TrialRecord], Any]) -> list[TrialRecord]:
@@ -115,21 +118,37 @@ def _along_front(sweep: SweepRecord, on_front: Sequence[TrialRecord]) -> Compari
     return Comparison(columns, f"{len(chosen)} of the {len(on_front)} trials on the front of rate and distortion")
 
 
-def _most_important(sweep: SweepRecord, shown: Sequence[TrialRecord]) -> str:
-    """Among those that take several values; where importance says nothing, the first in the space."""
-    varying = _varying(shown, list(sweep.search))
-    return next((name for name in importance(sweep).shares if name in varying), varying[0])
+def _best(sweep: SweepRecord, configurations: Sequence[TrialRecord]) -> Comparison:
+    """The first of the configurations, which are in the order of their rank."""
+    chosen = configurations[:N_BINS]
+    names = _varying(chosen, list(sweep.search))
+    columns = [Column(_parts(record, names) or (f"trial {record.trial_id}",), record) for record in chosen]
+    return Comparison(columns, f"the best {len(chosen)} of {len(configurations)} configurations, the best first")
 
 
-def _along(sweep: SweepRecord, shown: Sequence[TrialRecord], name: str) -> Comparison:
-    """The best trial at each value of one hyperparameter, or in each bin of neighbouring values."""
-    having = [record for record in shown if name in record.params]  # best first
+def _along(sweep: SweepRecord, having: Sequence[TrialRecord], name: str) -> Comparison:
+    """The best trial at each value of one hyperparameter, or in each bin of its range. having: best first."""
     others = "" if len(sweep.search) == 1 else "; the other hyperparameters are that trial's own"
-    of_value = sorted(_first_of(having, lambda record: record.params[name]), key=_order(sweep, [name]))
+    of_value = _first_of(having, lambda record: record.params[name])
     if len(of_value) <= MAX_COLUMNS:
         return Comparison(_columns(sweep, of_value, [name]), f"the best trial of each {name_of(name)}{others}")
-    bins = np.array_split([str(record.params[name]) for record in of_value], N_BINS)
-    bin_of = {value: number for number, values in enumerate(bins) for value in values}
-    best = _first_of(having, lambda record: bin_of[str(record.params[name])])
-    rule = f"the best trial of each fifth of the values of {name_of(name)}{others}"
+    dimension = sweep.search[name]
+    best = _first_of(having, lambda record: _bin(dimension, record.params[name]))
+    scale = ", in equal ratios" if dimension.get("log") else ""
+    rule = f"the best trial of each fifth of the range of {name_of(name)}{_range(dimension)}{scale}{others}"
     return Comparison(_columns(sweep, best, [name]), rule)
+
+
+def _bin(dimension: dict[str, Any], value: Any) -> int:
+    """The fifth of a dimension's range, or of its choices, that a value is in."""
+    if dimension["type"] == "categorical":
+        place = dimension["choices"].index(value) / len(dimension["choices"])
+    else:
+        low, high = float(dimension["low"]), float(dimension["high"])
+        scaled = math.log(value / low) / math.log(high / low) if dimension.get("log") else (value - low) / (high - low)
+        place = float(scaled)
+    return min(max(int(place * N_BINS), 0), N_BINS - 1)
+
+
+def _range(dimension: dict[str, Any]) -> str:
+    return "" if dimension["type"] == "categorical" else f" ({dimension['low']:g} to {dimension['high']:g})"

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from report.numbers.sweep.compared_trials import Comparison
+from report.numbers.sweep.compared_trials import Column, Comparison
 from report.numbers.sweep.scores import score_floor
-from tuning.records import SweepRecord, TrialRecord
+from tuning.records import SweepRecord
 from vae.datasets.registry import DATASETS
 
 
@@ -18,6 +18,7 @@ class Curve:
     parts: what sets the trial apart from the others.
     """
 
+    trial_id: str
     parts: tuple[str, ...]
     images_seen: np.ndarray
     train: np.ndarray
@@ -44,7 +45,7 @@ def images_seen(sweep: SweepRecord, comparison: Comparison) -> ImagesSeen:
     records = [column.record for column in comparison.columns]
     is_elbo = all(record.val_elbo is not None for record in records)
     n_images = n_training_images(sweep)
-    curves = [_curve(column.parts, column.record, is_elbo, n_images) for column in comparison.columns]
+    curves = [_curve(column, is_elbo, n_images) for column in comparison.columns]
     has_noise = any(record.config.input_noise != "none" for record in records)
     return ImagesSeen(curves, is_elbo, has_noise, _limits(curves, 1 if is_elbo else -1), comparison.rule)
 
@@ -56,7 +57,8 @@ def n_training_images(sweep: SweepRecord) -> int:
     return int(sweep.manifest["dataset"]["images"]["train"])
 
 
-def _curve(parts: tuple[str, ...], record: TrialRecord, is_elbo: bool, n_images: int) -> Curve:
+def _curve(shown: Column, is_elbo: bool, n_images: int) -> Curve:
+    record = shown.record
     term = "elbo" if is_elbo else "distortion"
     validation = "val" if record.config.input_noise == "none" else "val_noisy"
 
@@ -65,7 +67,8 @@ def _curve(parts: tuple[str, ...], record: TrialRecord, is_elbo: bool, n_images:
         return np.where(np.isfinite(values), values, np.nan)
 
     epochs = np.array([metrics.epoch for metrics in record.history])
-    return Curve(parts, epochs * n_images, column(f"train_{term}"), column(f"{validation}_{term}"))
+    train, held_out = column(f"train_{term}"), column(f"{validation}_{term}")
+    return Curve(record.trial_id, shown.parts, epochs * n_images, train, held_out)
 
 
 def _limits(curves: Sequence[Curve], sign: int) -> tuple[float, float]:

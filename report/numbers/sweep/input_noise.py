@@ -22,10 +22,14 @@ class NoiseCurve:
 
 @dataclass(frozen=True)
 class InputNoise:
-    """One curve per kind of noise. is_elbo: the curves show the ELBO; if a trial has none, the distortion."""
+    """One curve per kind of noise. is_elbo: the curves show the ELBO; if a trial has none, the distortion.
+
+    without: the best trial without noise, from its clean input; None where there is no such trial.
+    """
 
     curves: list[NoiseCurve]
     is_elbo: bool
+    without: float | None = None
 
 
 def input_noise(sweep: SweepRecord) -> InputNoise:
@@ -34,7 +38,15 @@ def input_noise(sweep: SweepRecord) -> InputNoise:
     is_elbo = all(record.val_elbo is not None for record in shown)
     kinds = sorted({record.config.input_noise for record in shown})
     of_kind = {kind: [record for record in shown if record.config.input_noise == kind] for kind in kinds}
-    return InputNoise([_curve(kind, records, is_elbo) for kind, records in of_kind.items()], is_elbo)
+    curves = [_curve(kind, records, is_elbo) for kind, records in of_kind.items()]
+    return InputNoise(curves, is_elbo, _without(sweep, is_elbo))
+
+
+def _without(sweep: SweepRecord, is_elbo: bool) -> float | None:
+    for record in ranked(sweep.trials):
+        if record.state != "failed" and record.config.input_noise == "none" and record.best:
+            return record.best.val_elbo if is_elbo else record.best.val_distortion
+    return None
 
 
 def _has_noise(record: TrialRecord) -> bool:

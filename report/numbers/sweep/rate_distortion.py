@@ -1,26 +1,32 @@
 """Rate against distortion of a sweep's trials, and their Pareto front."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from report.labels import BETA
-from report.numbers.sweep.scores import Point, points, score_floor
+from report.numbers.sweep.scores import LEAST_FINISHED, Point, points, score_floor
 from tuning import records
 from tuning.records import SweepRecord, TrialRecord
 
+MARGIN = 0.08  # of the axes: beyond the outermost finished trial
 LABEL_MARGIN = 0.09  # of the axes: least distance from their edge to the middle of a label
 
 
 @dataclass(frozen=True)
 class RateDistortion:
-    """colours: the beta of the shown points, or their ELBO if beta is not searched. n_hidden: trials too far to show.
+    """colours: the beta of the shown points, or the ELBO of their places if beta is not searched.
 
-    n_without: trials without a rate. front: always shown, lowest rate first; [] in a sweep of one objective.
+    limits: low and high of rate and of distortion, [2, 2], around the finished trials. places: [n, 2], where each
+    point is drawn: its rate and distortion, or on the border of the limits; n_beyond points are there. n_without:
+    trials without a rate. front: always within the limits, lowest rate first; [] in a sweep of one objective.
     """
 
     shown: list[Point]
-    n_hidden: int
+    limits: np.ndarray
+    places: np.ndarray
+    n_beyond: int
     n_without: int
     colour_name: str
     colours: np.ndarray
@@ -31,26 +37,38 @@ class RateDistortion:
 def rate_distortion(sweep: SweepRecord) -> RateDistortion:
     every = points(sweep)
     having = [point for point in every if point.rate is not None]
-    floor, on_front = score_floor([elbo(point) for point in having]), {record.trial_id for record in front(sweep)}
-    shown = [point for point in having if elbo(point) >= floor or point.name in on_front]
+    on_front = {record.trial_id for record in front(sweep)}
+    true = np.array([(point.rate, point.distortion) for point in having], dtype=float).reshape(-1, 2)
+    limits = _limits(having, true, on_front)
+    places = true.clip(*limits.T)
     by_beta = "beta" in sweep.search
     betas = {record.trial_id: record.config.beta for record in sweep.trials}
-    colours = np.array([betas[point.name] if by_beta else elbo(point) for point in shown])
+    colours = np.array([betas[point.name] if by_beta else -sum(at) for point, at in zip(having, places, strict=True)])
     return RateDistortion(
-        shown=shown,
-        n_hidden=len(having) - len(shown),
+        shown=having,
+        limits=limits,
+        places=places,
+        n_beyond=int((places != true).any(1).sum()),
         n_without=len(every) - len(having),
         colour_name=f"{BETA} (weight of the KL in training)" if by_beta else "validation ELBO (nats per image)",
         colours=colours,
-        log_colours=by_beta and len(shown) > 0 and bool(0 < 4 * colours.min() <= colours.max()),
-        front=sorted((point for point in shown if point.name in on_front), key=lambda point: point.rate or 0.0),
+        log_colours=by_beta and len(having) > 0 and bool(0 < 4 * colours.min() <= colours.max()),
+        front=sorted((point for point in having if point.name in on_front), key=lambda point: point.rate or 0.0),
     )
 
 
-def elbo(point: Point) -> float:
-    """The ELBO at beta = 1, nats per image."""
-    assert point.rate is not None
-    return -(point.rate + point.distortion)
+def _limits(having: Sequence[Point], places: np.ndarray, on_front: set[str]) -> np.ndarray:
+    """Low and high of rate and of distortion, [2, 2], around the finished trials; not around those far below them."""
+    if not having:
+        return np.array([[0.0, 1.0], [0.0, 1.0]])
+    finished = [point.state == "complete" for point in having]
+    counted = np.array(finished if sum(finished) >= LEAST_FINISHED else [True] * len(having))
+    elbos = -places.sum(1)
+    inside = counted & (elbos >= score_floor(elbos[counted].tolist()))
+    inside |= np.array([point.name in on_front for point in having])
+    low, high = places[inside].min(0), places[inside].max(0)
+    margin = np.where(high > low, MARGIN * (high - low), 1.0)
+    return np.stack([low - margin, high + margin], axis=1)
 
 
 def front(sweep: SweepRecord) -> list[TrialRecord]:

@@ -12,6 +12,7 @@ from tuning.records import Configuration, State, SweepRecord, TrialRecord, group
 
 FAR = 10.0  # times the median's distance from the best: a trial further away would flatten all the others
 STATES: tuple[State, ...] = ("failed", "running", "pruned", "complete")  # a configuration has the first that occurs
+LEAST_FINISHED = 3  # trials: fewer set no axis
 FEW = 5  # values: a hyperparameter with no more is drawn as choices side by side
 
 
@@ -102,6 +103,12 @@ def score_floor(scores: Sequence[float]) -> float:
     return worst if median == best else max(worst, best - FAR * (best - median))
 
 
+def floor_of(points: Sequence[Point]) -> float:
+    """Where the axis of these points' scores ends, by the finished trials: another one's score is of an early epoch."""
+    finished = [point.score for point in points if point.state == "complete"]
+    return score_floor(finished if len(finished) >= LEAST_FINISHED else [point.score for point in points])
+
+
 @dataclass(frozen=True)
 class History:
     """best_so_far [n], for points [n]: the highest score so far of a trial that did not fail. n_places: of the axis."""
@@ -118,8 +125,7 @@ def history(sweep: SweepRecord) -> History:
     every, repeated = configuration_points(sweep), has_repeats(sweep)
     counted = np.array([-np.inf if point.state == "failed" else point.score for point in every])
     n_places = len(grouped(sweep.trials)) if repeated else len(sweep.trials)
-    floor = score_floor([point.score for point in every])
-    return History(metric_of(sweep), every, np.maximum.accumulate(counted), floor, n_places, repeated)
+    return History(metric_of(sweep), every, np.maximum.accumulate(counted), floor_of(every), n_places, repeated)
 
 
 @dataclass(frozen=True)
@@ -151,7 +157,7 @@ class Slices:
 def slices(sweep: SweepRecord) -> Slices:
     every = configuration_points(sweep)
     found = [_slice(name, dimension, every) for name, dimension in sweep.search.items()] if every else []
-    return Slices(metric_of(sweep), every, found, score_floor([point.score for point in every]), has_repeats(sweep))
+    return Slices(metric_of(sweep), every, found, floor_of(every), has_repeats(sweep))
 
 
 def _slice(name: str, dimension: dict[str, Any], every: Sequence[Point]) -> Slice:

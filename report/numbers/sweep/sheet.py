@@ -10,7 +10,7 @@ from report.models.checkpoints import Look, read_checkpoint
 from report.models.subject import Subject
 from report.numbers.checkpoint.latents import Latents, latents
 from report.numbers.checkpoint.manifold import Manifold, manifold
-from report.numbers.checkpoint.samples import samples
+from report.numbers.checkpoint.samples import fitted_samples, samples
 from report.numbers.sweep.compared_trials import Column, compared_trials
 from tuning.records import SweepRecord
 from vae.errors import CheckpointError
@@ -26,14 +26,18 @@ N_POINTS = 1000  # of the latents
 class SheetColumn:
     """What one model shows; images are uint8 [n, h, w]. None: the model has no such picture.
 
-    parts: what sets the model apart from those beside it. metrics: of the epoch whose weights these are.
-    has_prior: False for an autoencoder, which was not trained to decode samples of a prior.
+    trial_id, parts: which model it is, and what sets it apart from those beside it. metrics: of the epoch whose
+    weights these are. seen: what the encoder was given, inputs or their corrupted copies (has_noise). has_prior: False
+    for an autoencoder, which was not trained to decode samples of a prior: its samples are from a Gaussian fitted to
+    its codes.
     """
 
+    trial_id: str
     parts: tuple[str, ...]
     metrics: EpochMetrics
     inputs: np.ndarray
-    corrupted: np.ndarray | None
+    seen: np.ndarray
+    has_noise: bool
     outputs: np.ndarray | None
     samples: np.ndarray
     manifold: Manifold | None
@@ -65,17 +69,19 @@ def sheet(sweep: SweepRecord, look: Look, say: Callable[[str], None]) -> Sheet:
 def sheet_column(column: Column, subject: Subject) -> SheetColumn:
     """Every model is given the same inputs; models of one latent size also the same z for their samples."""
     places, is_plane = shown_places(subject.images.labels), subject.latent_size == 2
-    has_encoder = subject.codes is not None
+    has_encoder, has_prior = subject.codes is not None, subject.mode != "autoencoder"
     return SheetColumn(
+        trial_id=column.record.trial_id,
         parts=column.parts,
         metrics=subject.description.history[-1],
         inputs=subject.inputs(places),
-        corrupted=subject.corrupted(places) if subject.has_noise else None,
+        seen=subject.corrupted(places) if subject.has_noise else subject.inputs(places),
+        has_noise=subject.has_noise,
         outputs=_outputs(subject, places) if has_encoder else None,
-        samples=samples(subject, N_SAMPLES),
+        samples=(samples if has_prior else fitted_samples)(subject, N_SAMPLES),
         manifold=manifold(subject, GRID) if is_plane else None,
         latents=latents(subject, N_POINTS) if is_plane and has_encoder else None,
-        has_prior=subject.mode != "autoencoder",
+        has_prior=has_prior,
     )
 
 

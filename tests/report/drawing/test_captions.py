@@ -16,6 +16,14 @@ def test_a_models_caption_says_which_model_it_is_and_how_far_it_came() -> None:
         assert fact in about
 
 
+def test_a_models_caption_names_its_sweep_and_its_trial() -> None:
+    about = Description(TrialConfig(), "digits", (8, 8), 1, [metrics(1)])
+    assert (
+        model_caption(about, "demo, trial 0003").splitlines()[1].startswith("demo, trial 0003 \N{MIDDLE DOT} epoch 1")
+    )
+    assert model_caption(about).splitlines()[1].startswith("epoch 1")
+
+
 @pytest.mark.parametrize(
     ("config", "says", "is_silent_of"),
     [

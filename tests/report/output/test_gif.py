@@ -189,9 +189,9 @@ def test_a_sweeps_report_animates_its_best_and_keeps_what_it_animates(
         trial = json.loads((best / "metrics.json").read_text())["trial_id"]
         assert (best / SNAPSHOTS_FILE).read_bytes() == (swept.folder / "trials" / trial / SNAPSHOTS_FILE).read_bytes()
         kinds = {"samples", "manifold"} if trial == "0001" else {"samples"}
-        gifs = {path.stem: path.read_bytes() for path in (report / f"rank_{rank}").glob("*.gif")}
+        gifs = {path.stem: path.read_bytes() for path in (report / f"best_{rank}").glob("*.gif")}
         assert gifs == {kind: tags[f"best_{rank}/{kind}_over_training"] for kind in kinds}
-        assert all(durations(path) == [300, 300, 300, 2000] for path in (report / f"rank_{rank}").glob("*.gif"))
+        assert all(durations(path) == [300, 300, 300, 2000] for path in (report / f"best_{rank}").glob("*.gif"))
         assert main([str(best), "--only", "animations"]) == 0
         assert {path.stem: path.read_bytes() for path in (best / "figures").glob("*.gif")} == gifs
         shown += len(gifs)
@@ -209,6 +209,6 @@ def test_a_report_without_snapshots_or_with_damaged_ones_is_built_all_the_same(
     said: list[str] = []
     build_report(swept, Path("unused"), 2, said.append)
     assert list((swept.folder / "report").rglob("*.gif")) == []
-    assert len(list((swept.folder / "report").glob("rank_*/reconstructions.png"))) == 2
+    assert len(list((swept.folder / "report").glob("best_*/reconstructions.png"))) == 2
     (line,) = (line for line in said if "animations" in line)
     assert line.endswith(f"{SNAPSHOTS_FILE}: truncated or damaged (File is not a zip file)")

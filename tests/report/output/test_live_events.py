@@ -253,15 +253,16 @@ def test_the_best_of_a_resumed_trial_counts_what_was_before(tmp_path: Path) -> N
 
 
 @pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning", "error::ResourceWarning")
-def test_only_running_trials_hold_a_file_open(tmp_path: Path) -> None:
+def test_only_running_trials_and_the_best_so_far_hold_a_file_open(tmp_path: Path) -> None:
     events = SweepEvents(tmp_path, SEARCH)
     before = len(os.listdir("/dev/fd"))
     for number in range(20):
         trial = record(f"t{number}", [])
         _run(events, trial, 1)
         events.finished(trial)
-    assert len(os.listdir("/dev/fd")) == before
+    assert len(os.listdir("/dev/fd")) == before + 1
     events.close()
+    assert len(os.listdir("/dev/fd")) == before
 
 
 def test_a_folder_that_cannot_be_written_is_an_oserror(tmp_path: Path) -> None:
@@ -311,7 +312,7 @@ def tensorboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     _run(second, trials[-1], 3, _preview())
     second.close()
     with serving(folder) as client:
-        client.until(n_runs=8)
+        client.until(n_runs=9)
         yield client
 
 
@@ -326,7 +327,7 @@ def _groups(client: Client) -> dict[str, dict[str, Any]]:
 def test_tensorboard_lists_a_run_per_trial_and_the_sweep(tensorboard: Client) -> None:
     names = ("complete", "pruned", "failed", "repeated-1", "repeated-2", "conditional", "running")
     trials = {f"trials/{name}" for name in names}
-    assert set(tensorboard.get("runs")) == {".", *trials}
+    assert set(tensorboard.get("runs")) == {".", "best_so_far", *trials}
 
 
 def test_hparams_has_the_declared_domains(tensorboard: Client) -> None:

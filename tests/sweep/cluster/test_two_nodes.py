@@ -78,7 +78,7 @@ def test_the_files_of_a_sweep_on_two_nodes_are_those_of_one(swept: tuple[Path, d
         history = metrics(folder, row["trial_id"])
         assert float(row["val_elbo"]) == max(line["val_elbo"] for line in history)
         assert (folder / row["checkpoint"]).is_file()
-    assert (folder / "report" / "rank_1" / "manifold.png").is_file()
+    assert (folder / "report" / "best_1" / "samples.png").is_file()
     assert not [name for name in files_below(folder) if ".check-" in name]
 
 

@@ -242,3 +242,44 @@ def test_the_faults_of_metric_repeats_and_conditions_come_together(file: Path) -
         "  line 10, fixed.seed",
         "  line 6, search.beta.when.latent",
     ]
+
+
+# what the sheet compares
+
+
+def _comparing(name: str, text: str = BASE) -> str:
+    return f"{text}compare: {name}\n"
+
+
+def test_a_space_compares_a_hyperparameter_that_it_searches(file: Path) -> None:
+    assert load(file, _comparing("beta")).compare == "beta"
+    assert load(file, BASE).compare is None
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("btea", "'btea' is not searched; did you mean 'beta'? allowed: latent_size, hidden_units, beta, activation"),
+        ("batch_size", "'batch_size' is not searched; allowed: latent_size, hidden_units, beta, activation"),
+        ("3", "3"),
+    ],
+)
+def test_it_compares_nothing_else(file: Path, name: str, says: str) -> None:
+    message = refusal(file, _comparing(name))
+    assert message.startswith(f"{file}: line 17, compare: ")
+    assert says.split(";")[0] in message
+
+
+def test_a_space_that_searches_nothing_has_nothing_to_compare(file: Path) -> None:
+    text = "description: x\ntrials: 1\nepochs: 3\nsearch: {}\ncompare: beta\n"
+    assert refusal(file, text) == f"{file}: line 5, compare: 'beta' is not searched; nothing is: leave compare out"
+
+
+def test_a_fault_of_the_search_is_not_said_of_compare_as_well(file: Path) -> None:
+    text = _comparing("beta", changed("low: 0.25, high: 4.0", "low: none, high: 4.0"))
+    assert "compare" not in refusal(file, text)
+
+
+def test_what_the_command_line_fixes_is_no_longer_compared(file: Path) -> None:
+    assert load(file, _comparing("beta"), settings=["beta=2.0"]).compare is None
+    assert load(file, _comparing("beta"), settings=["activation=relu"]).compare == "beta"

@@ -138,13 +138,13 @@ def test_a_report_takes_the_place_of_the_one_before_and_touches_nothing_else(sto
     bucket = Bucket(storage.uri)
     for name in ("report/old.png", "report/sheet.png", "reports/other", "ledger/00000001.jsonl"):
         bucket.put(name, b"before")
-    for name in ("report/sheet.png", "report/rank_1/a.png", "ledger.jsonl"):
+    for name in ("report/sheet.png", "report/best_1/a.png", "ledger.jsonl"):
         (storage.folder / name).parent.mkdir(parents=True, exist_ok=True)
         (storage.folder / name).write_bytes(b"now")
     storage.publish("best", "report")
     assert {name: bucket.get(name) for name in bucket.list("")} == {
         "ledger/00000001.jsonl": b"before",
-        "report/rank_1/a.png": b"now",
+        "report/best_1/a.png": b"now",
         "report/sheet.png": b"now",
         "reports/other": b"before",
     }

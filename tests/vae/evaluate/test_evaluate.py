@@ -1,6 +1,7 @@
 """vae/evaluate.py."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from vae.errors import CheckpointError
 from vae.evaluate.evaluate import Importance, Neighbours, codes, evaluate
 from vae.evaluate.importance import importance_weighted_bound
 from vae.evaluate.latents import mutual_information
-from vae.evaluate.result import Evaluation
+from vae.evaluate.result import Evaluation, table
 from vae.model.elbo import mean_distortion_and_rate
 from vae.model.network import Vae, initial_weights
 from vae.randomness.streams import evaluation_noise
@@ -239,7 +240,10 @@ def test_the_bound_is_of_the_first_images_with_its_standard_error() -> None:
     found = evaluate(model, pixels, Importance(7, EVALUATION_BATCH + 10)).importance_weighted
     assert found is not None
     n = EVALUATION_BATCH + 10
-    each = importance_weighted_bound(model, pixels[:n].double() / 255, 7).bound.numpy()
+    bounds = importance_weighted_bound(model, pixels[:n].double() / 255, 7)
+    each, gains = bounds.bound.numpy(), (bounds.bound - bounds.elbo).numpy()
+    assert found.gain == pytest.approx(gains.mean(), rel=1e-9)
+    assert found.gain_standard_error == pytest.approx(np.std(gains, ddof=1) / math.sqrt(n), rel=1e-9)
     assert found.bound == pytest.approx(np.mean(each), rel=1e-9)
     assert found.standard_error == pytest.approx(np.std(each, ddof=1) / math.sqrt(n), rel=1e-9)
     assert (found.n_samples, found.n_images) == (7, n)
@@ -328,3 +332,28 @@ def test_the_information_is_of_the_first_10000_images(monkeypatch: pytest.Monkey
     assert found.mutual_information_ceiling == pytest.approx(math.log(20))
     rate = 0.5 * (posterior.mean**2 + posterior.log_variance.exp() - 1 - posterior.log_variance).sum(-1).mean()
     assert found.marginal_kl == pytest.approx(float(rate) - information.value)
+
+
+def test_the_bound_of_the_split_is_its_elbo_and_the_gain_on_the_first_images() -> None:
+    model, pixels = drawn_model(6), images(40, 6)
+    found = evaluate(model, pixels, Importance(50, 15))
+    assert found.elbo is not None
+    assert found.importance_weighted is not None
+    first = importance_weighted_bound(model, pixels[:15].double() / 255, 50)
+    expected = found.elbo + float((first.bound - first.elbo).mean())
+    assert found.bound == (pytest.approx(expected, rel=1e-9), found.importance_weighted.gain_standard_error)
+    every = evaluate(model, pixels, Importance(50, 40)).bound
+    assert every is not None
+    assert found.bound[0] == pytest.approx(every[0], abs=4 * found.bound[1])  # what all of the images give
+    assert evaluate(model, pixels).bound is None
+
+
+@pytest.mark.parametrize(("information", "is_saturated"), [(9.2, True), (8.72, True), (8.70, False), (None, False)])
+def test_mutual_information_near_the_logarithm_of_the_images_is_a_lower_limit(
+    information: float | None, is_saturated: bool
+) -> None:
+    numbers = Evaluation(10_000, 80.0, -100.0, 20.0, mutual_information=information)
+    numbers = replace(numbers, mutual_information_ceiling=math.log(10_000), marginal_kl=1.0)  # 9.21
+    assert numbers.is_saturated is is_saturated
+    if information is not None:
+        assert ("at least" in table(numbers)) is ("at most 1.00" in table(numbers)) is is_saturated

@@ -26,7 +26,7 @@ from vae.datasets.registry import load
 from vae.datasets.types import Images
 from vae.model.metrics import EpochMetrics
 
-ALWAYS = ["reconstructions", "samples", "manifold", "traversals", "learning_curves"]
+ALWAYS = ["reconstructions", "samples", "traversals", "learning_curves"]
 OF_AN_ENCODER = ["interpolations", "latents"]
 
 Model = Callable[..., Subject]
@@ -75,7 +75,7 @@ def _names(subject: Subject, **keywords: Any) -> list[str]:
 @pytest.mark.parametrize("latent_size", [_slow(1), 2, _slow(3), _slow(32), 200])
 def test_every_figure_of_a_vae_can_be_read(drawn: Drawn, latent_size: int) -> None:
     figures = drawn(latent_size=latent_size, learning_rate=0.000123456)
-    expected = {*ALWAYS, *OF_AN_ENCODER, "kl_per_dimension"}
+    expected = {*ALWAYS, *OF_AN_ENCODER, "kl_per_dimension"} | ({"manifold"} if latent_size <= 2 else set())
     assert list(figures) == [name for name in FIGURES if name in expected]
     for figure in figures.values():
         assert_can_be_read(figure)
@@ -111,6 +111,8 @@ def test_every_figure_of_the_other_modes_can_be_read(drawn: Drawn, mode: str, la
     expected = {*ALWAYS} if mode == "decoder_only" else {*ALWAYS, *OF_AN_ENCODER}
     if mode != "decoder_only" and noise != "none":
         expected.add("denoising")
+    if latent_size <= 2:
+        expected.add("manifold")
     assert list(figures) == [name for name in FIGURES if name in expected]
     for figure in figures.values():
         assert_can_be_read(figure)
@@ -120,7 +122,7 @@ def test_every_figure_of_the_other_modes_can_be_read(drawn: Drawn, mode: str, la
 def test_a_long_description_can_be_read(drawn: Drawn, likelihood: str) -> None:
     config = {"noise": "salt_pepper", "binarize": "stochastic", "kl_warmup_epochs": 10, "free_bits": 0.25}
     figures = drawn(likelihood=likelihood, hidden_layers=3, dropout=0.2, **config)
-    assert len(figures) == 9
+    assert len(figures) == 8
     for figure in figures.values():
         assert_can_be_read(figure)
 
@@ -241,6 +243,16 @@ def test_whatever_the_size_the_figures_can_be_read(model: Model, name: str, mode
     for size in sizes:
         options = FigureOptions(**{name: size})
         assert _names(model(mode=mode, latent_size=12), options=options, only=[str(figure)]) == [figure]
+
+
+@pytest.mark.parametrize(
+    "asked", [{"only": ["manifold"]}, {"options": FigureOptions(manifold_grid=3), "only": ()}], ids=["only", "grid"]
+)
+def test_the_manifold_of_more_than_two_latents_is_drawn_where_it_is_asked_for(
+    model: Model, asked: dict[str, Any]
+) -> None:
+    figures = dict(checkpoint_figures(model(latent_size=5), **asked))
+    assert "the other 3 latents at 0" in words(figures["manifold"])
 
 
 def test_only_what_is_asked_for_is_drawn(model: Model) -> None:

@@ -1,13 +1,15 @@
 """Which trials a report sets side by side."""
 
+from dataclasses import replace
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from report.numbers.sweep.compared_trials import MAX_COLUMNS, N_BINS, compared_trials
 from tests.material.studies import choices, seeds, sweep, trial
-from tuning.records import SweepRecord
+from tuning.records import SweepRecord, ranked
 
 BETA = {"type": "float", "low": 0.01, "high": 10.0, "log": True}
 
@@ -86,31 +88,48 @@ def test_a_sweep_without_a_trial_compares_nothing() -> None:
     assert compared_trials(sweep([], {"beta": BETA})).columns == []
 
 
-def _wide(n: int, best_at: float) -> SweepRecord:
-    """Only beta decides; the latent size is of two values."""
+def _wide(n: int, best_at: float, compare: str | None) -> SweepRecord:
+    """Only beta decides; the latent size is of two values. compare: as the space declares it."""
     betas = [0.01 * 1000 ** (index / (n - 1)) for index in range(n)]
     trials = [
         trial(f"{index:04d}", {"latent_size": 2 + 3 * (index % 2), "beta": beta}, 80 + abs(beta - best_at))
         for index, beta in enumerate(betas)
     ]
-    return sweep(trials, {"latent_size": choices(2, 5), "beta": BETA})
+    swept = sweep(trials, {"latent_size": choices(2, 5), "beta": BETA})
+    return replace(swept, manifest={"space": {"compare": compare} if compare else {}})
 
 
-def test_of_a_wide_search_the_best_of_each_fifth_of_the_most_important_is_shown() -> None:
+def test_of_a_wide_search_the_best_of_each_fifth_of_the_range_that_the_space_compares_is_shown() -> None:
     comparison = compared_trials(
-        _wide(25, best_at=0.01)
+        _wide(25, best_at=0.01, compare="beta")
     )  # so the lowest beta of each five neighbours is the best of them
     assert [column.record.trial_id for column in comparison.columns] == ["0000", "0005", "0010", "0015", "0020"]
     assert comparison.columns[0].label == "β 0.01"
-    assert "fifth of the values of β" in comparison.rule
+    assert "fifth of the range of β (0.01 to 10), in equal ratios" in comparison.rule
 
 
-def test_of_few_values_of_the_most_important_there_is_a_column_for_each() -> None:
+def test_a_fifth_of_the_range_that_no_trial_is_in_has_no_column() -> None:
+    trials = [trial(f"{beta}", {"beta": beta}, 80 + beta) for beta in (0.01, 0.02, 0.03, 5, 6, 7, 8, 9, 9.5, 9.9)]
+    swept = replace(sweep(trials, {"beta": BETA}), manifest={"space": {"compare": "beta"}})
+    assert _ids(swept) == ["0.01", "5"]
+
+
+@pytest.mark.parametrize("best_at", [0.01, 10.0])
+def test_where_the_space_compares_nothing_the_best_are_shown_whatever_importance_says(best_at: float) -> None:
+    comparison = compared_trials(_wide(25, best_at, compare=None))
+    assert [column.record.trial_id for column in comparison.columns] == [
+        one.trial_id for one in ranked(_wide(25, best_at, None).trials)[:5]
+    ]
+    assert comparison.rule == "the best 5 of 25 configurations, the best first"
+
+
+def test_of_few_values_of_what_the_space_compares_there_is_a_column_for_each() -> None:
     trials = [
         trial(f"{number:04d}", {"latent_size": 2 + number % 3, "beta": 1.0 + number / 30}, 100.0 - 9 * (number % 3))
         for number in range(30)
     ]
-    comparison = compared_trials(sweep(trials, {"beta": BETA, "latent_size": choices(2, 3, 4)}))
+    swept = sweep(trials, {"beta": BETA, "latent_size": choices(2, 3, 4)})
+    comparison = compared_trials(replace(swept, manifest={"space": {"compare": "latent_size"}}))
     assert [column.label for column in comparison.columns] == ["latent size 2", "latent size 3", "latent size 4"]
     assert comparison.rule.startswith("the best trial of each latent size; the other hyperparameters")
 
@@ -135,15 +154,19 @@ PARAMS = st.fixed_dictionaries(
 @given(
     st.lists(
         st.tuples(PARAMS, st.floats(1, 500), st.integers(0, 2), st.sampled_from(["complete", "failed"])), max_size=40
-    )
+    ),
+    st.sampled_from([None, "latent_size", "beta", "activation"]),
 )
-def test_whatever_was_tried_there_are_few_columns_with_the_best_trial_among_them(every: list[Any]) -> None:
+def test_whatever_was_tried_there_are_few_columns_with_the_best_trial_among_them(
+    every: list[Any], compare: str | None
+) -> None:
     trials = [
         trial(f"{number:04d}", params, distortion, seed=seed, state=state)
         for number, (params, distortion, seed, state) in enumerate(every)
     ]
     search = {"latent_size": {"type": "int", "low": 1, "high": 12}, "beta": BETA, "activation": choices("relu", "tanh")}
-    comparison = compared_trials(sweep(trials, search))
+    swept = replace(sweep(trials, search), manifest={"space": {"compare": compare} if compare else {}})
+    comparison = compared_trials(swept)
     shown = [column.record for column in comparison.columns]
     assert len(shown) <= MAX_COLUMNS
     assert len({one.trial_id for one in shown}) == len(shown)

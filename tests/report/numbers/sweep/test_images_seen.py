@@ -30,6 +30,7 @@ def test_there_is_a_curve_for_each_compared_value() -> None:
     trials = [trial(f"{size}", {"latent_size": size}) for size in (10, 3, 5)]
     numbers = _seen(sweep(Path(), trials, search))
     assert [curve.parts for curve in numbers.curves] == [("latent size 3",), ("latent size 5",), ("latent size 10",)]
+    assert [curve.trial_id for curve in numbers.curves] == ["3", "5", "10"]
     assert numbers.is_elbo
 
 

@@ -5,7 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import optuna
 import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.importance import PedAnovaImportanceEvaluator
 
 from report.numbers.sweep.importance import importance
 from tests.material.reports import SEARCH, record, sweep
@@ -121,3 +124,68 @@ def test_importance_is_for_what_ranks_the_trials() -> None:
     ]
     search = {"beta": {"type": "float", "low": 0.1, "high": 10.0, "log": True}}
     assert importance(sweep(HERE, trials, search)).shares == {"beta": 1.0}
+
+
+def _optunas(trials: list[Any], search: dict[str, dict[str, Any]], quantile: float) -> dict[str, float]:
+    """The same by Optuna's evaluator."""
+    study = optuna.create_study(direction="maximize")
+    distributions = {
+        name: CategoricalDistribution(of["choices"])
+        if of["type"] == "categorical"
+        else {"int": IntDistribution, "float": FloatDistribution}[of["type"]](
+            of["low"], of["high"], log=bool(of.get("log")), step=of.get("step") or (1 if of["type"] == "int" else None)
+        )
+        for name, of in search.items()
+    }
+    for one in trials:
+        study.add_trial(optuna.trial.create_trial(params=one.params, distributions=distributions, value=one.score))
+    evaluator = PedAnovaImportanceEvaluator(target_quantile=quantile)
+    return optuna.importance.get_param_importances(study, evaluator=evaluator)
+
+
+@pytest.mark.parametrize("n", [12, 60])
+def test_the_shares_are_those_of_optunas_ped_anova(n: int) -> None:
+    draw = random.Random(n)
+    search: dict[str, dict[str, Any]] = {
+        **SEARCH,
+        "hidden_units": {"type": "int", "low": 64, "high": 512, "step": 64},
+        "dropout": {"type": "float", "low": 0.0, "high": 0.5, "step": 0.125},
+        "free_bits": {"type": "float", "low": 0.0, "high": 2.0},
+        "hidden_layers": {"type": "int", "low": 1, "high": 1},
+    }
+    trials = []
+    for number in range(n):
+        params = {
+            "latent_size": draw.randint(1, 64), "beta": 10 ** draw.uniform(-1, 1),
+            "activation": draw.choice(["relu", "tanh"]), "hidden_units": 64 * draw.randint(1, 8),
+            "dropout": 0.125 * draw.randint(0, 4), "free_bits": draw.uniform(0, 2), "hidden_layers": 1,
+        }  # fmt: skip
+        trials.append(trial(f"{number}", params, distortion=80 + params["free_bits"] + draw.random()))
+    numbers = importance(sweep(HERE, trials, search))
+    assert numbers.shares == pytest.approx(_optunas(trials, search, max(0.1, 5 / n)), abs=1e-6)
+
+
+def test_the_interval_of_a_share_is_wide_where_few_trials_decide_and_narrow_where_many_do() -> None:
+    def widths(n: int) -> float:
+        numbers = importance(sweep(HERE, _many(n, lambda config: -(math.log10(config["beta"]) ** 2))))
+        low, high = numbers.intervals["beta"]
+        assert 0 <= low < high <= 1
+        return high - low
+
+    assert widths(12) > 0.3 > 0.15 > widths(2000)
+
+
+def test_among_trials_that_chance_alone_ranks_none_is_said_to_matter_most() -> None:
+    draw = random.Random(5)
+    assert len(importance(sweep(HERE, _many(32, lambda _: draw.uniform(-110, -100)))).undecided) >= 2
+
+
+def test_where_one_hyperparameter_decides_all_it_stands_alone() -> None:
+    numbers = importance(sweep(HERE, _many(400, lambda config: -100 - 10 * math.log10(config["beta"]) ** 2)))
+    assert numbers.undecided == []
+    assert numbers.intervals["beta"][0] > max(numbers.intervals[name][1] for name in ("latent_size", "activation"))
+
+
+def test_the_same_trials_have_the_same_intervals() -> None:
+    trials = _many(20, lambda config: -config["beta"])
+    assert importance(sweep(HERE, trials)) == importance(sweep(HERE, trials))

@@ -25,6 +25,7 @@ def test_a_curve_has_the_best_trial_of_each_strength_weakest_first() -> None:
     assert (gaussian.noise, gaussian.factors.tolist()) == ("gaussian", [0.25, 0.5])
     assert gaussian.clean.tolist() == [-100.0, -105.0]
     assert gaussian.corrupted.tolist() == [-102.0, -115.0]
+    assert numbers.without == -98.0
     assert (salt_pepper.noise, salt_pepper.corrupted.tolist()) == ("salt_pepper", [-119.0])
 
 
@@ -32,6 +33,7 @@ def test_of_autoencoders_the_curves_are_of_the_distortion() -> None:
     trials = [_gaussian("a", 0.25, 80.0, 82.0, mode="autoencoder", metric="val_distortion")]
     numbers = input_noise(sweep(trials, SEARCH))
     assert not numbers.is_elbo
+    assert numbers.without is None
     assert (numbers.curves[0].clean.tolist(), numbers.curves[0].corrupted.tolist()) == ([80.0], [82.0])
 
 

@@ -15,16 +15,29 @@ HERE = Path()
 BETA = {"beta": {"type": "float", "low": 0.1, "high": 10.0, "log": True}}
 
 
-def test_a_trial_far_below_the_rest_is_hidden_and_counted() -> None:
+def test_a_trial_far_below_the_rest_stands_on_the_border_and_is_counted() -> None:
     trials = [record(str(i), [-100.0 - i]) for i in range(9)] + [record("far", [-5e4])]
     numbers = rate_distortion(sweep(trials, SEARCH))
-    assert numbers.n_hidden == 1
-    assert {point.name for point in numbers.shown} == {str(i) for i in range(9)}
+    assert numbers.n_beyond == 1
+    assert numbers.limits[1].tolist() == pytest.approx([80 - 0.64, 88 + 0.64])  # distortions 80 to 88, and 8 %
+    assert numbers.places[-1].tolist() == pytest.approx([20.0, 88 + 0.64])
+    assert numbers.places[0].tolist() == [20.0, 80.0]
 
 
-def test_where_all_trials_are_equal_all_are_shown() -> None:
+def test_trials_that_have_not_finished_do_not_set_the_axes_where_three_have() -> None:
+    early = [record("early", [-400.0], "pruned"), record("first epoch", [-600.0], "running")]
+    finished = [record(str(i), [-100.0 - i]) for i in range(3)]
+    numbers = rate_distortion(sweep([*early, *finished], SEARCH))
+    assert numbers.limits[1, 1] < 83
+    assert numbers.n_beyond == 2
+    alone = rate_distortion(sweep([*early, *finished[:2]], SEARCH))
+    assert alone.limits[1, 1] > 380
+
+
+def test_where_all_trials_are_equal_all_are_within_the_axes() -> None:
     numbers = rate_distortion(sweep([record(str(i), [-100.0]) for i in range(3)], SEARCH))
-    assert (len(numbers.shown), numbers.n_hidden) == (3, 0)
+    assert (len(numbers.shown), numbers.n_beyond) == (3, 0)
+    assert (numbers.limits[:, 0] < numbers.limits[:, 1]).all()
 
 
 def test_only_trials_with_a_rate_are_shown_and_the_others_counted() -> None:
@@ -92,7 +105,7 @@ def test_what_is_on_the_front_is_shown_however_far_its_elbo_is() -> None:
     pairs = [(20.0 + i / 10, 80.0 + i / 10) for i in range(9)] + [(500.0, 60.0)]
     numbers = rate_distortion(_two_objectives(pairs))
     assert [point.name for point in numbers.front] == ["0000", "0009"]
-    assert numbers.n_hidden == 0
+    assert numbers.limits[0, 1] > 500
 
 
 @given(st.floats(-40, -1), st.lists(st.tuples(st.floats(0, 10), st.floats(0, 20)), min_size=1, max_size=8))

@@ -38,6 +38,14 @@ def test_the_better_half_is_always_shown(scores: list[float]) -> None:
     assert floor >= min(scores)
 
 
+def test_the_axis_ends_at_the_worst_finished_trial_not_at_one_that_was_stopped_early() -> None:
+    finished = [record(str(i), [-100.0 - i]) for i in range(3)]
+    early = [record("pruned", [-140.0], "pruned"), record("running", [-600.0], "running")]
+    assert study.history(sweep(HERE, [*early, *finished])).floor == -102.0
+    assert study.slices(sweep(HERE, [*early, *finished])).floor == -102.0
+    assert study.history(sweep(HERE, [*early[:1], *finished[:2]])).floor == -140.0  # too few to set it
+
+
 def test_a_sweep_is_shown_by_what_ranks_it() -> None:
     by_elbo = sweep(HERE, [record("a", [-100.0])])
     by_distortion = sweep(HERE, [trial("a", {"mode": "autoencoder"}, metric="val_distortion")], MODES)

@@ -8,6 +8,7 @@ import torch
 
 from report.models import checkpoints
 from report.models.checkpoints import HeldOut
+from report.numbers.checkpoint.samples import fitted_samples, samples
 from report.numbers.sweep.compared_trials import Column
 from report.numbers.sweep.sheet import N_INPUTS, Sheet, SheetColumn, sheet, sheet_column, shown_places
 from tests.material.reports import copied_to, metrics, record, trained
@@ -124,9 +125,9 @@ def test_with_input_noise_the_reconstruction_is_of_the_corrupted_input(digits: d
     with torch.no_grad():
         expected = torch.sigmoid(subject.model.decode(subject.model.code(seen)).logits) * 255
     column = sheet_column(Column(("a",), record("a", [])), subject)
-    assert column.corrupted is not None
+    assert column.has_noise
     assert column.outputs is not None
-    assert np.abs(column.corrupted.reshape(10, 64) - seen.numpy() * 255).max() <= 0.51
+    assert np.abs(column.seen.reshape(10, 64) - seen.numpy() * 255).max() <= 0.51
     assert np.abs(column.outputs.reshape(10, 64) - expected.numpy()).max() <= 0.51
 
 
@@ -143,9 +144,17 @@ def test_each_mode_shows_what_it_has(digits: dict[str, Images]) -> None:
     assert autoencoder.latents is not None
     assert not autoencoder.has_prior
     alone = _column(digits["validation"], latent_size=2, mode="decoder_only", noise="gaussian")
-    assert (alone.outputs, alone.latents, alone.corrupted) == (None, None, None)
+    assert (alone.outputs, alone.latents, alone.has_noise) == (None, None, False)
+    assert np.array_equal(alone.seen, alone.inputs)
     assert alone.manifold is not None
     assert alone.has_prior
+
+
+def test_an_autoencoders_samples_are_of_a_gaussian_fitted_to_its_codes(digits: dict[str, Images]) -> None:
+    subject = untrained(digits["validation"], (8, 8), [metrics(1)], latent_size=2, hidden_units=8, mode="autoencoder")
+    column = sheet_column(Column(("a",), record("a", [])), subject)
+    assert np.array_equal(column.samples, fitted_samples(subject, 25))
+    assert not np.array_equal(column.samples, samples(subject, 25))
 
 
 def test_models_of_one_latent_size_have_their_samples_at_the_same_z(digits: dict[str, Images]) -> None:
