@@ -18,6 +18,7 @@ from tuning.store.bucket import tell
 from tuning.store.ledger import Ledger
 from tuning.store.place import SweepStorage
 from tuning.sweep.failures import FailuresInARow
+from tuning.sweep.manifest import note_run
 from tuning.sweep.plan import Plan
 from tuning.sweep.queue import DEATHS, TrialQueue
 from tuning.view.leaderboard import LEADERBOARD_SECONDS, write_leaderboard
@@ -59,7 +60,7 @@ class Sweep(Callback):  # type: ignore[misc]
         self.queue = TrialQueue(plan.space, plan.seed, self._study.propose, past)
         self._failures = FailuresInARow(slots)
         self._checkpoint_epochs: dict[str, int] = {}
-        self._noted: set[str] = set()  # trials whose note was shown
+        self._noted: set[str] = set()  # trials whose note was shown, and what devices said of themselves
         self._written_at = self._pushed_at = time.monotonic()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -94,6 +95,10 @@ class Sweep(Callback):  # type: ignore[misc]
         if result["note"] and record.trial_id not in self._noted:
             self._noted.add(record.trial_id)
             tell(f"trial {record.trial_id}: {result['note']}")
+        if (slow := result.get("device_note")) and slow not in self._noted:
+            self._noted.add(slow)
+            tell(slow)
+            note_run(self._storage, slow)
         metrics = EpochMetrics(**{name: result[name] for name in EpochMetrics.__dataclass_fields__ if name in result})
         # A trial that goes on from a checkpoint trains epochs again that the driver knows, to the same numbers.
         if metrics.epoch == len(record.history) + 1:
