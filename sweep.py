@@ -48,7 +48,8 @@ def start(chosen: argparse.Namespace, ending: Ending) -> int:
     plan = new_plan(space, chosen.space, chosen.name, chosen.seed or 0, chosen.data_dir)
     place = storage.locate(chosen.storage, plan.name)
     if chosen.dry_run:
-        lines = [f"Would run {plan.name}: {space.description}", f"dataset {plan.dataset_note}", *estimate(plan)]
+        estimated = estimate(plan, chosen.pack)
+        lines = [f"Would run {plan.name}: {space.description}", f"dataset {plan.dataset_note}", *estimated]
         ending.result = {"would_run": plan.name, "lines": lines}
         say("\n  ".join(lines))
         return 0
@@ -81,7 +82,7 @@ def sweep(chosen: argparse.Namespace, plan: Plan, place: SweepStorage, past: lis
     """Run what the plan still lacks, then build the report. past: of a sweep that is resumed, and held already."""
     from report.output.live_events import SweepEvents
     from tuning.cluster import checks, connect
-    from tuning.sweep import manifest, run
+    from tuning.sweep import lanes, manifest, run
 
     say(f"Dataset {plan.dataset_note}")
     with ExitStack() as stack:
@@ -91,7 +92,7 @@ def sweep(chosen: argparse.Namespace, plan: Plan, place: SweepStorage, past: lis
         images = loader.result()
         if past is None:
             stack.enter_context(storage.created(place, plan.expected_bytes()))
-        checks.check(cluster, place, plan.slot_bytes())
+        checks.check(cluster, place, lanes.slot_bytes(plan, cluster))
         manifest.write_manifest(place, plan, cluster)
         say("\n".join([f"Running on {cluster.describe()}{place.mirror_note}", *cluster.notes]))
         space, past = plan.space, past or []

@@ -26,10 +26,11 @@ from vae.backend.products import prefer_fast_products
 from vae.config import TrialConfig
 from vae.datasets import registry
 from vae.datasets.names import default_data_dir
-from vae.model.shape_class import ShapeClass
+from vae.model.shape_class import Frame, ShapeClass
 from vae.training.pack import Pack
 
 CONFIG = TrialConfig(latent_size=20, hidden_units=400)
+FRAME = Frame((400,), (24,), ("relu",))
 N_TRAIN, N_PIXELS = 55_000, 784
 ADAM_BYTES = 28  # per parameter and step: read weight, gradient, two moments; write weight, two moments; float32
 MATRIX = 2048
@@ -88,7 +89,7 @@ def splits(data_dir: Path, n_train: int) -> tuple[Tensor, Tensor]:
 
 def pack_epochs(n_slots: int, device: str, data_dir: Path, n_train: int, repeats: int) -> list[float]:
     """Seconds of an epoch of a full pack, scaled to all the images."""
-    pack = Pack(*splits(data_dir, n_train), device=device, shape=ShapeClass.of(CONFIG), n_slots=n_slots)
+    pack = Pack(*splits(data_dir, n_train), device=device, shape=ShapeClass.of(CONFIG, FRAME), n_slots=n_slots)
     slots = [pack.join(CONFIG.model_copy(update={"seed": seed})) for seed in range(n_slots)]
     return [seconds * N_TRAIN / n_train for seconds in timed(lambda: pack.epoch(slots), device, repeats)]
 

@@ -5,6 +5,7 @@ import time
 
 from tuning.space.dimensions import condition
 from tuning.space.model import SearchSpace
+from tuning.sweep import lanes
 from tuning.sweep.plan import Plan
 from vae.cli.format import duration
 from vae.config import TrialConfig
@@ -12,8 +13,8 @@ from vae.config import TrialConfig
 TIMED_STEPS = 40
 
 
-def estimate(plan: Plan) -> list[str]:
-    """The lines: trials, conditions, a middling trial, time, disk."""
+def estimate(plan: Plan, pack: int | None = None) -> list[str]:
+    """The lines: trials, conditions, a middling trial, time, disk; with --pack, what a device trains as one."""
     slots = len(os.sched_getaffinity(0))
     config = plan.typical_config()
     seconds = _epoch_seconds(plan, config)
@@ -24,6 +25,7 @@ def estimate(plan: Plan) -> list[str]:
         f"a middling trial: {config.n_parameters(plan.n_pixels):,} parameters, {seconds:.2f} s an epoch here",
         _epochs(plan, seconds / slots),
         f"about {plan.expected_bytes() / 2**20:,.0f} MiB of models and checkpoints",
+        *(lanes.described(plan, pack) if pack else []),
     ]
 
 

@@ -19,6 +19,7 @@ from tuning.store.ledger import Ledger
 from tuning.store.place import SweepStorage
 from tuning.store.requests import Requests
 from tuning.sweep.failures import FailuresInARow
+from tuning.sweep.manifest import note_run
 from tuning.sweep.plan import Plan
 from tuning.sweep.queue import DEATHS, Proposal, TrialQueue
 from tuning.view.leaderboard import LEADERBOARD_SECONDS, write_leaderboard
@@ -62,7 +63,7 @@ class Sweep(Callback):  # type: ignore[misc]
         self.queue = TrialQueue(plan.space, plan.seed, self._next_configuration, past)
         self._failures = FailuresInARow(slots)
         self._checkpoint_epochs: dict[str, int] = {}
-        self._noted: set[str] = set()  # trials whose note was shown
+        self._noted: set[str] = set()  # trials whose note was shown, and what devices said of themselves
         self._written_at = self._pushed_at = time.monotonic()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -108,6 +109,10 @@ class Sweep(Callback):  # type: ignore[misc]
         if result["note"] and record.trial_id not in self._noted:
             self._noted.add(record.trial_id)
             tell(f"trial {record.trial_id}: {result['note']}")
+        if (slow := result.get("device_note")) and slow not in self._noted:
+            self._noted.add(slow)
+            tell(slow)
+            note_run(self._storage, slow)
         metrics = EpochMetrics(**{name: result[name] for name in EpochMetrics.__dataclass_fields__ if name in result})
         # A trial that goes on from a checkpoint trains epochs again that the driver knows, to the same numbers.
         if metrics.epoch == len(record.history) + 1:

@@ -75,6 +75,14 @@ def read_runs(storage: SweepStorage) -> list[dict[str, Any]]:
     return runs
 
 
+def note_run(storage: SweepStorage, note: str) -> None:
+    """Add what the user was told about this run to it."""
+    content = _read(storage)
+    run = content["runs"][-1]
+    run["notes"] = [*run.get("notes", []), note]
+    storage.place.put(MANIFEST_FILE, (json.dumps(content, indent=2) + "\n").encode())
+
+
 def other_code(storage: SweepStorage) -> str:
     """How the code here differs from that of the sweep's last run, 'torch 2.14.0, now 2.15.0'; '' where it does not."""
     before, now = (read_runs(storage) or [{}])[-1], _code()

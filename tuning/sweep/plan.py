@@ -9,7 +9,7 @@ import numpy as np
 
 from tuning.errors import SpaceError
 from tuning.records import TrialRecord
-from tuning.space.examples import middling, widest
+from tuning.space.examples import middling
 from tuning.space.model import MOST_TRIALS, SearchSpace
 from vae.config import TrialConfig
 from vae.datasets import registry
@@ -62,12 +62,6 @@ class Plan:
                 epochs.add(rung)
                 rung *= settings.reduction_factor
         return frozenset(epoch for epoch in epochs if epoch <= last)
-
-    def slot_bytes(self) -> int:
-        """Bytes of memory that a slot needs for the widest trial of the space."""
-        n_train, n_validation = (self.spec.n_images[split] for split in ("train", "validation"))
-        shapes = widest(self.space, self.seed)
-        return max(shape.slot_bytes(self.n_pixels, n_train, n_validation) for shape in shapes)
 
     def expected_bytes(self) -> int:
         """About how many bytes the trials' files will take."""

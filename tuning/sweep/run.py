@@ -23,6 +23,7 @@ from tuning.records import Observer, TrialRecord
 from tuning.search.early_stopping import RESULT, make_scheduler
 from tuning.store.place import SweepStorage
 from tuning.sweep.driver import Sweep
+from tuning.sweep.lanes import compiles, lanes, slot_bytes
 from tuning.sweep.manifest import write_manifest
 from tuning.sweep.plan import Plan
 from tuning.sweep.queue import DEATHS
@@ -30,6 +31,7 @@ from tuning.workers.start_trainers import start_broker
 from tuning.workers.sweep_context import SweepContext
 from tuning.workers.tune_worker import VaeTrial
 from vae.errors import UserError
+from vae.model.shape_class import Frame
 
 
 def run(
@@ -49,8 +51,14 @@ def run(
     the time budget (seconds), and goes on when it is resumed.
     """
     context = _context(plan, storage, cluster, images)
+    if context.compiles:
+        n_classes = len(context.first_slots)
+        view.say(
+            f"Compiling {n_classes} shape class{'es' * (n_classes > 1)}, each before its first epoch: up to a minute "
+            "each on a GPU, and seconds in the next sweep, because the code is kept"
+        )
     sweep = Sweep(plan, storage, past, observers, cluster.slots)
-    watch = NodeWatch(cluster, storage, view, plan.slot_bytes())
+    watch = NodeWatch(cluster, storage, view, slot_bytes(plan, cluster))
     try:
         # One fit runs all that there is to run. Tune does not retry a trial whose worker dies as the trial is
         # handed over to it; such trials have a fit of their own afterwards, whose scheduler knows all the others.
@@ -75,6 +83,7 @@ def settle(plan: Plan, storage: SweepStorage, past: Sequence[TrialRecord]) -> No
 
 
 def _context(plan: Plan, storage: SweepStorage, cluster: Cluster, images: dict[str, np.ndarray]) -> SweepContext:
+    of_device = lanes(plan.space, cluster.pack, plan.n_pixels) if cluster.pack else None
     return SweepContext(
         **images,
         dataset=plan.dataset,
@@ -85,6 +94,9 @@ def _context(plan: Plan, storage: SweepStorage, cluster: Cluster, images: dict[s
         preview_epochs=plan.preview_epochs() if cluster.pack else None,
         n_slots=cluster.pack,
         metric=plan.space.metric,
+        frame=of_device.frame if of_device else Frame(),
+        first_slots=of_device.slots if of_device else {},
+        compiles=compiles(plan, cluster),
     )
 
 

@@ -21,12 +21,11 @@ from tuning.workers.tune_results import TuneResults
 from vae.backend.products import prefer_fast_products
 from vae.config import TrialConfig
 from vae.files import Files
-from vae.model.shape_class import ShapeClass
+from vae.model.shape_class import GROWTH, ShapeClass
 from vae.training.pack import Pack
 from vae.training.trial import TRAINING_FILES, Training
 
 Result = dict[str, Any]
-FIRST_SLOTS = 4  # of a pack, which doubles them as trials come: an empty slot costs as much as a full one
 GATHER_SHARE = 0.1  # of the last epoch's time: the first trial that asks waits for the others so long at most
 GATHER_SECONDS = 0.02  # but never less than this
 PENDING_WRITES = 3  # of a trial: an epoch's model, snapshots and checkpoint
@@ -85,7 +84,7 @@ class Trainer:
     def join(self, trial_id: str, config: dict[str, Any], n_known: int, attempt: int = 1) -> None:
         """Take a trial on, from its checkpoint if it has one. Raises CheckpointError."""
         trial_config, context = TrialConfig(**config), self._context
-        shape = ShapeClass.of(trial_config)
+        shape = ShapeClass.of(trial_config, context.frame)
         with self._device:
             # A retried trial whose worker was killed has not left. Its last checkpoint may still
             # be on its way to the disk, and the trial goes on from it: wait for its files before they are read.
@@ -144,11 +143,25 @@ class Trainer:
         return member
 
     def _pack(self, shape: ShapeClass) -> Pack:
-        if shape not in self._packs:
-            pack = Pack(*self._images, device=self._context.device, shape=shape, n_slots=FIRST_SLOTS)
+        """The pack of a class, with a slot for one more trial or about to get one."""
+        pack = self._packs.get(shape)
+        if pack is None or not pack.free_slots:
+            self._make_room(shape)
+        if pack is None:
+            context = self._context
+            n_slots = context.first_slots.get(shape, GROWTH)
+            pack = Pack(*self._images, context.device, shape, n_slots, context.compiles)
             self._images = pack.train, pack.validation  # they are on the device from now on, once for all packs
             self._packs[shape] = pack
-        return self._packs[shape]
+        return pack
+
+    def _make_room(self, shape: ShapeClass) -> None:
+        """Before this class gets slots: the others give up those that no trial needs, and empty packs go."""
+        for other in [one for one in self._packs if one != shape]:
+            if self._packs[other].is_empty:
+                del self._packs[other]
+            else:
+                self._packs[other].shrink()
 
     def _serve(self) -> None:
         """Wait for requests, train those that fit together, answer them; for ever."""

@@ -29,7 +29,7 @@ class TuneResults:
 
     def next(self) -> dict[str, Any]:
         """The trial's fields of EpochMetrics, and `score`, `preview` (Preview or None), `checkpoint_epoch`, `note`
-        (Training.note), `done`."""
+        (Training.note), `device_note` (Training.device_note), `done`."""
         training = self.training
         self._n_told = min(self._n_told + 1, training.n_epochs)
         metrics, is_latest = training.history[self._n_told - 1], self._n_told == training.n_epochs
@@ -40,6 +40,7 @@ class TuneResults:
             "preview": training.preview() if is_latest and shows and metrics.is_finite else None,
             "checkpoint_epoch": training.checkpoint_epoch,
             "note": training.note,
+            "device_note": training.device_note,
             "done": is_latest and training.is_done,
         }
 

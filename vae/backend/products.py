@@ -1,5 +1,8 @@
 """Matrix products in float32 (BLAS): by oneDNN on a CPU where that is exact, on the tensor cores of a GPU."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
 N_ROWS, N_INNER, N_COLUMNS = 128, 784, 400
@@ -25,12 +28,21 @@ def prefer_onednn() -> bool:
 def prefer_tensor_cores() -> None:
     """Let a GPU round the factors of float32 products to TF32 (10 bits of mantissa), as is usual for training.
 
-    The sums stay float32, and float64 trials are not affected. The older switch is for torch before 2.9.
+    The sums stay float32, and float64 trials are not affected. Of torch's two switches this is the older one: after
+    the newer one (fp32_precision), reading the older one raises an error.
     """
-    if hasattr(torch.backends.cuda.matmul, "fp32_precision"):
-        torch.backends.cuda.matmul.fp32_precision = "tf32"
-    else:
-        torch.backends.cuda.matmul.allow_tf32 = True
+    torch.backends.cuda.matmul.allow_tf32 = True
+
+
+@contextmanager
+def without_tensor_cores() -> Iterator[None]:
+    """Within, a GPU computes float32 products in float32: what ranks trials is what a CPU would say of them."""
+    before = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = before
 
 
 def prefer_fast_products(device: str) -> None:

@@ -3,6 +3,8 @@
 z is sampled, because decoding the posterior's mean would understate the distortion.
 """
 
+from functools import cache
+
 import torch
 from torch import Tensor
 
@@ -21,13 +23,17 @@ def evaluation_inputs(
     noise_factor: [*lead]; None: the input stays clean.
     """
     shape, device, dtype = model.shape, grey.device, model.logits.weight.dtype
-    of_binarize, of_corruption = (
-        torch.tensor(key(EVALUATION_SEED, 0, stream), device=device) for stream in (Stream.BINARIZE, Stream.CORRUPTION)
-    )
+    of_binarize, of_corruption = (_key(stream, device) for stream in (Stream.BINARIZE, Stream.CORRUPTION))
     x = inputs.target(grey, shape.binarize, of_binarize, images, dtype)
     if noise_factor is None:
         return x, x
     return x, inputs.corrupted(x, shape.noise, noise_factor, of_corruption, images)
+
+
+@cache
+def _key(stream: Stream, device: torch.device) -> Tensor:
+    """Of evaluations, on the device: made once, because each transfer to a GPU waits for all that it has to do."""
+    return torch.tensor(key(EVALUATION_SEED, 0, stream), device=device)
 
 
 @torch.no_grad()

@@ -61,7 +61,8 @@ class Vae(nn.Module):
         super().__init__()
         self.shape = shape
         self.latent_size = shape.latent_size
-        self.activation = ACTIVATIONS[shape.activation]
+        self.activations = [ACTIVATIONS[name] for name in shape.activations]
+        self.chosen: Tensor | None = None  # bool [A - 1, *lead, 1, 1]: the trials that have not the first activation
         self.hidden_mask: Tensor | None = None  # [*lead, 1, H], 0 where a unit is padding whose act(0) is not 0
         widths = [shape.hidden_units] * shape.hidden_layers
         self.encoder = nn.ModuleList()
@@ -122,10 +123,18 @@ class Vae(nn.Module):
         return x
 
     def _hidden(self, layer: nn.Module, x: Tensor, mask: Tensor | None) -> Tensor:
-        hidden = self.activation(layer(x))
+        hidden = self._activated(layer(x))
         if self.hidden_mask is not None:
             hidden = hidden * self.hidden_mask
         return hidden if mask is None else hidden * mask
+
+    def _activated(self, x: Tensor) -> Tensor:
+        """Each trial's own activation. A pack computes all of its class, which costs little: weights are read once."""
+        hidden = self.activations[0](x)
+        if self.chosen is not None:
+            for index, activation in enumerate(self.activations[1:]):
+                hidden = torch.where(self.chosen[index], activation(x), hidden)
+        return hidden
 
     def _log_variance_of_pixels(self, hidden: Tensor) -> Tensor | None:
         if self.shape.likelihood != "gaussian":

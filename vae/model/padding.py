@@ -14,9 +14,9 @@ from vae.model.shape_class import ShapeClass
 
 
 def place(slot: Tensor, plain: Tensor) -> None:
-    """Write a plain tensor into a slot's, with zeros around it."""
+    """Write a plain tensor into a slot's, with zeros around it. A pinned one is copied while the program goes on."""
     slot.zero_()
-    slot[tuple(slice(0, size) for size in plain.shape)] = plain.to(slot)
+    slot[tuple(slice(0, size) for size in plain.shape)] = plain.to(slot, non_blocking=True)
 
 
 def padded_to(plain: Tensor, like: Tensor) -> Tensor:
@@ -33,7 +33,13 @@ def take(slot: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 def hidden_mask(shape: ShapeClass, n_slots: int, device: torch.device, dtype: torch.dtype) -> Tensor | None:
     """Zeros [K, 1, H], which each slot fills in for its trial; None where padding needs no mask."""
-    at_zero = ACTIVATIONS[shape.activation](torch.zeros(())).item()
-    if math.isclose(at_zero, 0.0):
+    zero = torch.zeros(())
+    if all(math.isclose(ACTIVATIONS[name](zero).item(), 0.0) for name in shape.activations):
         return None
     return torch.zeros(n_slots, 1, shape.hidden_units, device=device, dtype=dtype)
+
+
+def chosen_activations(shape: ShapeClass, n_slots: int, device: torch.device) -> Tensor | None:
+    """Falses [A - 1, K, 1, 1], which each slot sets for its trial's activation; None where all have the same."""
+    n_others = len(shape.activations) - 1
+    return torch.zeros(n_others, n_slots, 1, 1, dtype=torch.bool, device=device) if n_others else None

@@ -13,17 +13,18 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from vae.backend.compilation import compiled
+from vae.backend.compilation import any_number, compiled
 from vae.config import TrialConfig
 from vae.model import inputs, likelihood, objective, padding
 from vae.model.network import Posterior, Vae
 from vae.model.shape_class import ShapeClass
 from vae.randomness import counter_rng
 from vae.randomness.streams import Stream, key
-from vae.training.adam import Adam
+from vae.training.adam import Adam, StackedAdam
 
 KEYED = (Stream.BINARIZE, Stream.CORRUPTION, Stream.DROPOUT)  # what a step draws by place, in the order of its keys
 WIDEST = 8192  # hidden units; the place of a unit must not depend on how far its layer is padded
+BACKEND = "inductor"
 WARM_UP_STEPS = 3  # before a capture, as CUDA graphs need them; with no trial active they change nothing
 
 
@@ -43,12 +44,12 @@ class TrainingLoop:
         self.noise = torch.zeros(n_slots, n_images, shape.latent_size, device=device, dtype=dtype)
         self._position = torch.zeros((), device=device, dtype=torch.int64)
         self._total = torch.zeros(n_slots, 2, device=device, dtype=torch.float64)
-        self._is_compiled = is_compiled
-        self._is_prepared = False
-        self._graph: torch.cuda.CUDAGraph | None = None
-        self._loss, self._update = self.losses, adam.step
-        if is_compiled:
-            self._loss, self._update = compiled(self.losses), compiled(adam.step)
+        self.note = ""  # why a step is neither compiled nor captured though it was to be
+        self._compiles, self._captures = is_compiled, train.is_cuda
+        self._whole_batches = self._compiles or self._captures
+        self._is_prepared = not self._whole_batches
+        self.graph: torch.cuda.CUDAGraph | None = None
+        self._loss = type(self).losses  # not the bound method: a cycle would keep the tensors of an old stack alive
 
     def seat(self, slot: int, config: TrialConfig) -> None:
         """Write what is a trial's own in every epoch into its slot."""
@@ -60,7 +61,7 @@ class TrainingLoop:
 
     def begin(self, slot: int, config: TrialConfig, epoch: int, order: Tensor, noise: Tensor) -> None:
         """Write what is a trial's own in this epoch into its slot. order: int64 [N]; noise: [N, L] of the trial."""
-        self.order[slot].copy_(order)
+        self.order[slot].copy_(order, non_blocking=True)
         padding.place(self.noise[slot], noise)
         if config.kl_warmup_epochs:
             self._warmth[slot] = (epoch - 1) / config.kl_warmup_epochs
@@ -75,29 +76,31 @@ class TrainingLoop:
         The numbers of the other slots mean nothing.
         """
         n_images, size = len(self._train), min(self._shape.batch_size, len(self._train))
-        if self._is_compiled and not self._is_prepared:
+        if not self._is_prepared:
             self._prepare(size)
         self._adam.activate(slots)
         self._position.zero_()
         self._total.zero_()
-        self._network.zero_grad(set_to_none=False)  # an epoch that broke off may have left gradients
-        # Full batches replay the graph, where there is one. The rest of the images is a step of another shape.
-        for _ in range(n_images // size):
-            if self._graph is not None:
-                self._graph.replay()
+        self._network.zero_grad(set_to_none=True)  # an epoch that broke off may have left gradients
+        for start in range(0, n_images, size):
+            if self.graph is not None:
+                self.graph.replay()
             else:
-                self._step(size)
-        if n_images % size:
-            self._step(n_images % size)
+                # Where steps are compiled or captured all are of one shape, and `losses` leaves out of the last one
+                # what is beyond the images.
+                self._step(size if self._whole_batches else min(size, n_images - start))
         return self._total / n_images
 
     def _step(self, size: int) -> None:
         """One gradient step on the next `size` images of each trial's order; a trial that is not active stays."""
         places = self._position + torch.arange(size, device=self._position.device)
-        visited = self.order.index_select(-1, places)  # [K, B]
-        loss, terms = self._loss(visited, self.noise.index_select(-2, places), self._position)
+        places = places.clamp(max=len(self._train) - 1)
+        visited, noise = self.order.index_select(-1, places), self.noise.index_select(-2, places)  # [K, B], [K, B, L]
+        if self._compiles:
+            any_number((visited, noise), 0)
+        loss, terms = self._loss(self, visited, noise, self._position)
         loss.backward()  # type: ignore[no-untyped-call]
-        self._update()
+        self._adam.step()
         self._total += terms
         self._position += size
 
@@ -105,7 +108,7 @@ class TrainingLoop:
         """The sum of the trials' losses, whose gradient is each trial's own; and the sums of (D, R), float64 [K, 2].
 
         visited: the images' places in the split, int64 [K, B]; noise: [K, B, L]; position: images of the epoch
-        before this step. R is 0 where there is no posterior.
+        before this step; what is beyond the images of the split counts nothing. R is 0 where there is no posterior.
         """
         shape, of_binarize, of_corruption = self._shape, self._keys[0], self._keys[1]
         grey = torch.index_select(self._train, 0, visited.reshape(-1)).view(*visited.shape, -1)
@@ -119,10 +122,18 @@ class TrainingLoop:
         kl = None
         if posterior is not None:
             kl = objective.kl_per_dimension(Posterior(*(tensor.to(x.dtype) for tensor in posterior)))
+        rate = torch.zeros_like(distortion) if kl is None else kl.sum(-1)
+        terms = torch.stack([distortion, rate], -1).detach()
+        if self._whole_batches:
+            # The batch's means are over the images that there are. Of a batch of them alone each factor is 1, which
+            # changes no digit.
+            is_there = (position + torch.arange(visited.shape[-1], device=x.device) < len(self._train)).to(x.dtype)
+            factor = is_there * (len(is_there) / is_there.sum())
+            terms, distortion = terms * is_there.unsqueeze(-1), distortion * factor
+            kl = None if kl is None else kl * factor.unsqueeze(-1)
         weight = objective.kl_weight(self._beta, self._warmth, self._growth, position)
         loss = objective.weighted_loss(distortion, kl, weight, self._free_bits).sum()
-        rate = torch.zeros_like(distortion) if kl is None else kl.sum(-1)
-        return loss, torch.stack([distortion, rate], -1).detach().sum(-2, dtype=torch.float64)
+        return loss, terms.sum(-2, dtype=torch.float64)
 
     def _masks(self, visited: Tensor) -> Tensor:
         """Dropout (Srivastava et al. 2014): 0 for a unit left out, else 1 / (1 - p); [2 * layers, K, B, H]."""
@@ -136,27 +147,55 @@ class TrainingLoop:
         return (draw > share) / (1 - share)
 
     def _prepare(self, size: int) -> None:
-        """Compile and capture. Where that fails, for instance without a C compiler, warn and run the step as it is."""
+        """Compile, and on a GPU capture. Where either fails, for instance without a C compiler, go on without it."""
         # The steps on the way change no trial, because none is active.
         self._adam.activate([])
-        try:
-            self._capture(size)
-        except Exception as error:
-            warnings.warn(f"training uncompiled, and slower: {' '.join(str(error).split())[:300]}", stacklevel=2)
-            self._graph, self._loss, self._update = None, self.losses, self._adam.step
+        if self._compiles:
+            try:
+                self._compile(size)
+            except Exception as error:
+                self._note("trains uncompiled, and slower", error)
+                self._compiles, self._loss = False, type(self).losses
+                assert isinstance(self._adam, StackedAdam)
+                self._adam.compile(None)
+        if self._captures:
+            try:
+                self._capture(size)
+            except Exception as error:
+                self._note("trains without a CUDA graph, and slower", error)
+                self.graph = None
+        self._network.zero_grad(set_to_none=True)
         self._is_prepared = True
 
+    def _note(self, what: str, error: Exception) -> None:
+        self.note = f"{what}: {' '.join(str(error).split())[:300]}"
+        warnings.warn(self.note, stacklevel=2)
+
+    def _compile(self, size: int) -> None:
+        """Compile with the first step; for any number of slots, so that a pack which grows compiles nothing."""
+        network = self._network
+        of_slots = (*network.parameters(), self._beta, self._warmth, self._growth, self._free_bits)
+        any_number((*of_slots, self.noise_factor, self._dropout), 0)
+        any_number([mask for mask in (network.hidden_mask,) if mask is not None], 0)
+        any_number([self._keys, *([] if network.chosen is None else [network.chosen])], 1)
+        assert isinstance(self._adam, StackedAdam)
+        self._loss = compiled(type(self).losses, BACKEND)
+        self._adam.compile(BACKEND)
+        self._position.zero_()
+        self._step(size)
+
     def _capture(self, size: int) -> None:
-        """Run a few full steps on a stream of their own, as CUDA graphs need it, then record one."""
+        """Run a few full steps on a stream of their own, as CUDA graphs need it, then record one there."""
         stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             for _ in range(WARM_UP_STEPS):
                 self._position.zero_()
                 self._step(size)
+            self._position.zero_()
         torch.cuda.current_stream().wait_stream(stream)
-        self._position.zero_()
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        # Threads that draw the next epoch allocate pinned memory, which in the default mode would break the capture.
+        with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
             self._step(size)
-        self._graph = graph
+        self.graph = graph

@@ -1,7 +1,7 @@
 """Pack: trials that train together on one device as one batched model; a trial alone is a pack of one slot.
 
-The pack knows which trial sits in which slot and how far it has come. The numbers are in its stack, which a wider one
-replaces when the pack is full.
+The pack knows which trial sits in which slot and how far it has come. The numbers are in its stack, which one of more
+slots replaces when the pack is full.
 """
 
 import time
@@ -15,7 +15,7 @@ from vae.backend.denormals import no_denormals
 from vae.config import TrialConfig
 from vae.model.metrics import EpochMetrics, Terms, has_rate
 from vae.model.network import Vae
-from vae.model.shape_class import ShapeClass
+from vae.model.shape_class import GROWTH, ShapeClass
 from vae.storage.state import TrialState
 from vae.training.prefetch import Prefetch
 from vae.training.stack import Stack
@@ -43,19 +43,31 @@ class Pack:
         device: str = "cpu",
         shape: ShapeClass | None = None,
         n_slots: int = 1,
+        compiles: bool | None = None,
     ) -> None:
         """train, validation: uint8 [N, D], moved to the device once. shape: the trials' class, whose widths the slots
-        have; None: one slot, which takes the exact shape of each trial in turn. n_slots: to begin with."""
+        have; None: one slot, which takes the exact shape of each trial in turn. n_slots: to begin with. compiles: None:
+        a class on a GPU. Compiling takes tens of seconds, which one trial's own shape does not earn back."""
         assert shape is not None or n_slots == 1, "several slots need a shape class"
         self.device = torch.device(device)
         self.train = train.to(self.device)
         self.validation = validation.to(self.device)
         self.n_slots = n_slots
         self._shape = shape
+        self._compiles = shape is not None and self.train.is_cuda if compiles is None else compiles
         self._occupants: dict[int, _Occupant] = {}
-        self._prefetch = Prefetch(len(train), n_threads=DRAWING_THREADS if self.device.type == "cuda" else 0)
+        on_gpu = self.device.type == "cuda"
+        self._prefetch = Prefetch(len(train), n_threads=DRAWING_THREADS if on_gpu else 0, pins=on_gpu)
         if shape is not None:
-            self.stack = Stack(self.train, self.validation, shape, n_slots, is_shared=True)
+            self.stack = self._stack(shape, n_slots)
+
+    def _stack(self, shape: ShapeClass, n_slots: int) -> Stack:
+        return Stack(self.train, self.validation, shape, n_slots, self._shape is not None, self._compiles)
+
+    @property
+    def note(self) -> str:
+        """Why training is slower than it was to be; '' where it is not."""
+        return self.stack.loop.note
 
     @property
     def free_slots(self) -> list[int]:
@@ -65,31 +77,41 @@ class Pack:
     def dtype(self) -> torch.dtype:
         return self.stack.dtype
 
+    @property
+    def is_empty(self) -> bool:
+        return not self._occupants
+
     def join(self, config: TrialConfig, state: TrialState | None = None) -> int:
         """Take in a trial, a new one or one that goes on from `state`; its slot.
 
-        A full pack doubles its slots; a pack without a shape class has one, which the new trial takes over.
+        A full pack gets GROWTH more slots; a pack without a shape class has one, which the new trial takes over.
         """
         if self._shape is None:
             self._occupants.clear()
-            self.stack = Stack(self.train, self.validation, ShapeClass.alone(config), n_slots=1, is_shared=False)
+            self.stack = self._stack(ShapeClass.alone(config), n_slots=1)
         else:
-            assert ShapeClass.of(config) == self._shape, "a trial of another shape class"
+            assert self._shape.holds(config), "a trial of another shape class"
             if not self.free_slots:
-                self._grow(self._shape)
+                self._resize(self._shape, self.n_slots + GROWTH)
         slot = self.free_slots[0]
         state = state or TrialState.initial(self.train.shape[1], config)
         self.stack.seat(slot, config, state)
         self._occupants[slot] = _Occupant(config, state.epoch)
         return slot
 
-    def _grow(self, shape: ShapeClass) -> None:
-        """Twice the slots; every trial keeps its own."""
-        # The wider stack is filled before it replaces this one: where the memory is short, nothing has changed.
-        wider = Stack(self.train, self.validation, shape, 2 * self.n_slots, is_shared=True)
+    def shrink(self) -> None:
+        """Give up the slots behind the last trial, GROWTH at a time."""
+        n_slots = -(-(max(self._occupants, default=0) + 1) // GROWTH) * GROWTH
+        if self._shape is not None and n_slots < self.n_slots:
+            self._resize(self._shape, n_slots)
+
+    def _resize(self, shape: ShapeClass, n_slots: int) -> None:
+        """Have so many slots; every trial keeps its own."""
+        # The new stack is filled before it replaces this one: where the memory is short, nothing has changed.
+        resized = self._stack(shape, n_slots)
         for slot, trial in self._occupants.items():
-            wider.seat(slot, trial.config, self.state(slot))
-        self.stack, self.n_slots = wider, wider.n_slots
+            resized.seat(slot, trial.config, self.state(slot))
+        self.stack, self.n_slots = resized, n_slots
 
     def leave(self, slot: int) -> None:
         """Free a slot for the next trial."""

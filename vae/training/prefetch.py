@@ -14,9 +14,11 @@ Key = tuple[int, int, int]  # seed, latent size, epoch
 class Prefetch:
     """A draw depends on the trial's seed and the epoch only, so drawing it early, late or twice changes nothing."""
 
-    def __init__(self, n_images: int, n_threads: int) -> None:
-        """n_threads 0: draw when asked; on a CPU the threads would only take the time from the training."""
+    def __init__(self, n_images: int, n_threads: int, pins: bool = False) -> None:
+        """n_threads 0: draw when asked; on a CPU the threads would only take the time from the training.
+        pins: in memory from which a GPU copies by itself."""
         self._n_images = n_images
+        self._pins = pins
         self._threads = ThreadPoolExecutor(n_threads) if n_threads else None
         self._ready: dict[int, tuple[Key, Future[Draw]]] = {}  # by slot
 
@@ -36,4 +38,6 @@ class Prefetch:
 
     def _draw(self, key: Key) -> Draw:
         seed, latent_size, epoch = key
-        return epoch_order(self._n_images, seed, epoch), epoch_noise(self._n_images, latent_size, seed, epoch)
+        order = epoch_order(self._n_images, seed, epoch)
+        noise = epoch_noise(self._n_images, latent_size, seed, epoch)
+        return (order.pin_memory(), noise.pin_memory()) if self._pins else (order, noise)

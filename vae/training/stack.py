@@ -5,11 +5,13 @@ count and, by zero padding, its own width and latent size.
 """
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from functools import partial
 
 import torch
 from torch import Tensor
 
+from vae.backend.products import without_tensor_cores
 from vae.config import TrialConfig
 from vae.model import padding
 from vae.model.elbo import mean_distortion_and_rate
@@ -24,11 +26,11 @@ from vae.training.loop import TrainingLoop
 class Stack:
     """The network of K trials, their Adam, their training loop and their noise for evaluations."""
 
-    def __init__(self, train: Tensor, validation: Tensor, shape: ShapeClass, n_slots: int, is_shared: bool) -> None:
+    def __init__(
+        self, train: Tensor, validation: Tensor, shape: ShapeClass, n_slots: int, is_shared: bool, compiles: bool
+    ) -> None:
         """train, validation: uint8 [N, D], on the device. is_shared: for any trials of a class, padded to its widths;
         False: for one trial of exactly this shape. Slots are zeros until a trial is seated."""
-        # Compiling takes tens of seconds: it pays for a class that many trials share, not for one trial's shape.
-        is_compiled = is_shared and train.is_cuda
         device, dtype = train.device, torch.float64 if shape.precision == "float64" else torch.float32
         self.n_slots, self.dtype = n_slots, dtype
         self._validation = validation
@@ -36,8 +38,9 @@ class Stack:
         self.network = Vae(train.shape[1], shape, (n_slots,)).to(device, dtype)
         if is_shared:
             self.network.hidden_mask = padding.hidden_mask(shape, n_slots, device, dtype)
-        self.adam = adam_for(dict(self.network.named_parameters()), is_compiled)
-        self.loop = TrainingLoop(self.network, self.adam, train, shape, is_compiled)
+            self.network.chosen = padding.chosen_activations(shape, n_slots, device)
+        self.adam = adam_for(dict(self.network.named_parameters()), compiles or train.is_cuda)
+        self.loop = TrainingLoop(self.network, self.adam, train, shape, compiles)
         self._evaluation_noise = torch.zeros(n_slots, len(validation), shape.latent_size, device=device, dtype=dtype)
         self._plain_shapes: dict[int, Shapes] = {}  # by slot
 
@@ -50,6 +53,9 @@ class Stack:
         padding.place(self._evaluation_noise[slot], evaluation_noise(len(self._validation), config.latent_size))
         if self.network.hidden_mask is not None:
             padding.place(self.network.hidden_mask[slot], torch.ones(1, config.hidden_units))
+        if self.network.chosen is not None:
+            others = self.network.shape.activations[1:]
+            self.network.chosen[:, slot, 0, 0] = torch.tensor([config.activation == name for name in others])
         self._plain_shapes[slot] = {name: tuple(weight.shape) for name, weight in state.weights.items()}
 
     def train(self, slots: Sequence[int]) -> Tensor:
@@ -59,7 +65,8 @@ class Stack:
     def evaluate(self) -> list[Tensor]:
         """Mean (D, R) of validation, [K, 2] each: from the clean input and, with noise, from the corrupted one."""
         terms = partial(mean_distortion_and_rate, self.network, self._validation, self._evaluation_noise)
-        return [terms(), terms(self.loop.noise_factor)] if self._has_noise else [terms()]
+        with without_tensor_cores() if self._validation.is_cuda else nullcontext():
+            return [terms(), terms(self.loop.noise_factor)] if self._has_noise else [terms()]
 
     def weights(self, slot: int) -> dict[str, Tensor]:
         """A copy of the plain trial's weights, on the CPU."""

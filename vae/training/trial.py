@@ -92,6 +92,11 @@ class Training:
         return found
 
     @property
+    def device_note(self) -> str:
+        """Why the device trains slower than it was to; '' where it does not."""
+        return self.pack.note
+
+    @property
     def n_epochs(self) -> int:
         """Epochs trained so far, those before a restart included."""
         return len(self.history)

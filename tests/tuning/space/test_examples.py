@@ -1,10 +1,11 @@
+from collections import Counter
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tuning.space.examples import middling, widest
+from tuning.space.examples import drawn, middling, numbers, widest
 from tuning.space.model import SearchSpace
 from vae.config import TrialConfig
 from vae.model.shape_class import ShapeClass
@@ -45,6 +46,57 @@ def test_the_middle_of_a_range_is_in_it(one: float, other: float, log: bool) -> 
     low, high = sorted((one, other))
     config = middling(space({"learning_rate": {"type": "float", "low": low, "high": high, "log": log}}), 0)
     assert low <= config.learning_rate <= high
+
+
+# ---------------------------------------------------------------- random ones
+
+
+def test_random_trials_spread_evenly_over_each_dimension_on_its_own_scale_and_are_always_the_same() -> None:
+    search = {
+        "hidden_units": {"type": "int", "low": 64, "high": 512, "step": 64},
+        "latent_size": {"type": "int", "low": 2, "high": 64, "log": True},
+        "beta": {"type": "float", "low": 0.0, "high": 4.0},
+        "activation": {"type": "categorical", "choices": ["relu", "tanh"]},
+    }
+    configs = drawn(space(search), 800)
+    assert configs == drawn(space(search), 800)
+    units = Counter(config.hidden_units for config in configs)
+    assert sorted(units) == list(range(64, 513, 64))
+    assert all(70 < n < 130 for n in units.values())
+    assert all(2 <= config.latent_size <= 64 for config in configs)
+    halves = {  # a half of each, by 4 standard deviations
+        "latent_size": sum(config.latent_size <= 11 for config in configs),
+        "beta": sum(config.beta < 2 for config in configs),
+        "activation": sum(config.activation == "relu" for config in configs),
+    }
+    assert all(343 < n < 457 for n in halves.values()), halves
+
+
+def test_a_random_trial_has_what_applies_to_it() -> None:
+    configs = drawn(space({"noise": NOISE, "noise_factor": {**FACTOR, "when": {"noise": "gaussian"}}}), 60)
+    for config in configs:
+        assert (0.1 <= config.noise_factor <= 0.5) if config.noise == "gaussian" else config.noise_factor == 0.3
+    assert len({config.noise_factor for config in configs}) > 10
+
+
+@pytest.mark.parametrize(
+    ("dimension", "values"),
+    [
+        ({"type": "int", "low": 64, "high": 70, "step": 2}, [70, 68, 66, 64]),
+        ({"type": "categorical", "choices": [100, 2000, 500]}, [2000, 500, 100]),
+        ({"type": "int", "low": 300, "high": 301, "when": {"activation": "tanh"}}, [400, 301, 300]),
+    ],
+)
+def test_the_numbers_of_a_hyperparameter_come_with_the_largest_first(
+    dimension: dict[str, Any], values: list[int]
+) -> None:
+    words = {"type": "categorical", "choices": ["relu", "tanh"]}
+    assert list(numbers(space({"activation": words, "hidden_units": dimension}), "hidden_units")) == values
+
+
+def test_the_number_of_a_hyperparameter_that_is_not_searched_is_its_fixed_one() -> None:
+    beta = {"beta": {"type": "float", "low": 0.0, "high": 4.0}}
+    assert list(numbers(space(beta, hidden_units=30), "hidden_units")) == [30]
 
 
 # ---------------------------------------------------------------- widest

@@ -9,12 +9,14 @@ import pytest
 from tests.material.epochs import of_elbo
 from tests.material.plans import plan
 from tests.material.sweeps import ledger
+from tuning.cluster.allot import Cluster
 from tuning.errors import RepeatedFailureError
 from tuning.search.early_stopping import make_scheduler
 from tuning.store.folder import Folder
 from tuning.store.ledger import Ledger, read_trials
 from tuning.store.place import SweepStorage
 from tuning.sweep.driver import Sweep
+from tuning.sweep.manifest import read_runs, write_manifest
 from tuning.sweep.plan import Plan
 from vae.model.metrics import EpochMetrics
 
@@ -53,11 +55,11 @@ class Driver:
         self.sweep.on_trial_start(0, [], trial)
         return trial
 
-    def result(self, trial: Trial, of_epoch: EpochMetrics) -> str:
+    def result(self, trial: Trial, of_epoch: EpochMetrics, device_note: str = "") -> str:
         """Tune has a result of the trial: it asks the scheduler, then calls back. Returns the decision."""
         result = {**of_epoch.as_dict(), "score": of_epoch.val_elbo, "preview": None, "checkpoint_epoch": 0, "note": ""}
         decision = self.scheduler.on_trial_result(None, trial, result)
-        result["done"] = decision == "STOP"
+        result |= {"done": decision == "STOP", "device_note": device_note}
         self.sweep.on_trial_result(0, [], trial, result)
         trial.last_result = result
         return decision
@@ -86,6 +88,21 @@ def test_a_trial_that_goes_on_with_another_driver_is_a_new_attempt(tmp_path: Pat
     for attempt in (2, 3):
         assert Driver(tmp_path, plan()).begin().config["attempt"] == attempt
     assert [record.attempt for record in read_trials(Folder(tmp_path))] == [3]
+
+
+def test_why_a_device_trains_slower_is_told_once_and_stands_in_the_manifest(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    storage = SweepStorage(tmp_path)
+    write_manifest(storage, plan(), Cluster([], cpus_per_trial=1, gpus_per_trial=0.5, slots=2, n_threads=1))
+    driver = Driver(tmp_path, plan(scheduler={"type": "none"}))
+    for trial in (driver.begin(), driver.begin()):
+        for epoch in (1, 2):
+            driver.result(trial, of_elbo(epoch, -90.0), "trains uncompiled, and slower: no compiler")
+    driver.result(trial, of_elbo(3, -90.0), "trains without a CUDA graph, and slower: old driver")
+    told = ["trains uncompiled, and slower: no compiler", "trains without a CUDA graph, and slower: old driver"]
+    assert [line for line in capsys.readouterr().err.splitlines() if "slower" in line] == told
+    assert read_runs(storage)[-1]["notes"] == told
 
 
 @pytest.fixture

@@ -19,7 +19,6 @@ from vae.config import TrialConfig
 from vae.datasets import mnist
 from vae.datasets.types import Images
 from vae.errors import DataError
-from vae.model.shape_class import ShapeClass
 
 
 @pytest.mark.parametrize(
@@ -82,14 +81,6 @@ def test_every_seed_of_a_configuration_counts_in_epochs_and_bytes() -> None:
     assert thrice.expected_bytes() == 3 * once.expected_bytes()
 
 
-def test_a_slot_takes_what_the_widest_trial_of_the_space_needs() -> None:
-    noise = {"type": "categorical", "choices": ["none", "gaussian"]}
-    search = {"noise": noise, "hidden_units": {"type": "int", "low": 32, "high": 300, "when": {"noise": "none"}}}
-    quiet = ShapeClass.of(TrialConfig(hidden_units=300)).slot_bytes(64, 1437, 180)
-    noisy = ShapeClass.of(TrialConfig(hidden_units=40, noise="gaussian")).slot_bytes(64, 1437, 180)
-    assert plan(search=search, fixed={"hidden_units": 40}).slot_bytes() == max(quiet, noisy)
-
-
 def test_a_plan_knows_its_images() -> None:
     assert plan().image_shape == (8, 8)
     assert plan().n_pixels == 64
@@ -110,7 +101,6 @@ def test_a_plan_of_a_folder_knows_its_images_from_another_working_directory(
     assert (found.image_shape, found.n_pixels) == ((4, 6), 24)
     images = found.load_images()
     assert {split: pixels.shape for split, pixels in images.items()} == {"train": (16, 24), "validation": (2, 24)}
-    assert found.slot_bytes() > 0
 
 
 def test_trials_never_get_the_test_split(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import CancelledError
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -26,10 +27,10 @@ from tests.material.trainers import (
     varied,
 )
 from tuning.workers.sweep_context import SweepContext
-from tuning.workers.trainer import FIRST_SLOTS, Trainer
+from tuning.workers.trainer import Trainer
 from vae.config import TrialConfig
 from vae.errors import CheckpointError
-from vae.model.shape_class import ShapeClass
+from vae.model.shape_class import GROWTH, Frame, ShapeClass
 from vae.storage.checkpoint import CHECKPOINT_FILE, MODEL_FILE
 from vae.storage.state import TrialState
 from vae.training import trial as training_module
@@ -45,14 +46,14 @@ def test_trials_of_a_trainer_equal_the_same_trials_alone_files_included(context:
 
 
 def test_more_trials_than_the_first_slots_change_nothing(context: SweepContext) -> None:
-    """The pack doubles its slots, twice, while others train."""
-    trials, trainer = varied(2 * FIRST_SLOTS + 3), Trainer(context)
+    """The pack gets more slots, twice, while others train."""
+    trials, trainer = varied(2 * GROWTH + 3), Trainer(context)
     for trial_id, results in train_together(trainer, trials).items():
         assert_as_alone(context, trial_id, trials[trial_id], results)
 
 
 def test_a_pack_grows_between_the_epochs_of_its_trials(context: SweepContext) -> None:
-    trainer, trials = Trainer(context), varied(FIRST_SLOTS + 1)
+    trainer, trials = Trainer(context), varied(GROWTH + 1)
     *first, last = trials
     for trial_id in first:
         trainer.join(trial_id, trials[trial_id].model_dump(), 0)
@@ -82,9 +83,40 @@ def test_trials_of_several_shape_classes_train_at_the_same_time(context: SweepCo
         assert_same_history(metrics_in(results), alone(context, trials[trial_id]).history)
 
 
+def test_a_trainer_pads_its_trials_to_the_frame_of_the_sweep_and_begins_with_its_slots(context: SweepContext) -> None:
+    frame = Frame(hidden_units=(16, 72), latent_sizes=(8,), activations=("relu", "softplus"))
+    trials = {
+        f"{i:04d}": config(i, hidden_units=units, activation=name)
+        for i, (units, name) in enumerate([(9, "relu"), (16, "softplus"), (17, "relu"), (70, "softplus")])
+    }
+    narrow, wide = (ShapeClass.of(trials[name], frame) for name in ("0000", "0003"))
+    trainer = Trainer(replace(context, frame=frame, first_slots={narrow: 2, wide: 3}))
+    told = train_together(trainer, trials)
+    assert {shape: pack.n_slots for shape, pack in trainer._packs.items()} == {narrow: 2, wide: 3}
+    for trial_id, results in told.items():
+        assert_as_alone(context, trial_id, trials[trial_id], results)
+
+
+def test_packs_without_trials_go_and_others_give_up_slots_when_one_needs_more(context: SweepContext) -> None:
+    """What is in no pack's way stays: a class whose trials come back need not be built again."""
+    trainer = Trainer(context)
+    for number in range(GROWTH + 1):
+        trainer.join(f"wide {number}", config(number, hidden_units=70).model_dump(), 0)
+    results_of(trainer, "deep", config(hidden_layers=2))
+    for number in range(1, GROWTH + 1):
+        trainer.leave(f"wide {number}", keep=False)
+    assert [pack.n_slots for pack in trainer._packs.values()] == [2 * GROWTH, GROWTH]
+    results = results_of(trainer, "narrow", config())
+    assert [shape.hidden_units for shape in trainer._packs] == [128, 64]
+    assert [pack.n_slots for pack in trainer._packs.values()] == [GROWTH, GROWTH]
+    assert_as_alone(context, "narrow", config(), results)
+    told = [trainer.result("wide 0") for _ in range(EPOCHS)]
+    assert_as_alone(context, "wide 0", config(hidden_units=70), told)
+
+
 def test_a_slot_serves_one_trial_after_another(context: SweepContext) -> None:
     trainer = Trainer(context)
-    for trial_id, one in varied(3 * FIRST_SLOTS).items():
+    for trial_id, one in varied(3 * GROWTH).items():
         assert_as_alone(context, trial_id, one, results_of(trainer, trial_id, one))
 
 

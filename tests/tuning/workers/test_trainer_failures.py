@@ -28,9 +28,10 @@ from tests.material.trainers import (
 from tuning.store.attempts import AttemptFiles
 from tuning.store.place import SweepStorage
 from tuning.workers.sweep_context import SweepContext
-from tuning.workers.trainer import FIRST_SLOTS, Trainer, WriteBehind
+from tuning.workers.trainer import Trainer, WriteBehind
 from vae.config import TrialConfig
 from vae.files import LocalFiles
+from vae.model.shape_class import GROWTH
 from vae.storage.checkpoint import CHECKPOINT_FILE, MODEL_FILE, unpack_checkpoint
 from vae.training import stack as stack_module
 from vae.training.pack import Pack
@@ -76,7 +77,7 @@ def test_an_exception_inside_an_epoch_reaches_every_trial_that_waits_and_the_tra
 def test_a_pack_that_cannot_grow_refuses_the_trial_that_joins_and_keeps_the_others_as_they_are(
     context: SweepContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trainer, trials = Trainer(context), varied(FIRST_SLOTS)
+    trainer, trials = Trainer(context), varied(GROWTH)
     for trial_id, one in trials.items():
         trainer.join(trial_id, one.model_dump(), 0)
     results = {trial_id: [trainer.result(trial_id)] for trial_id in trials}

@@ -28,6 +28,7 @@ class FakeTraining:
         self.history = [of_elbo(epoch) for epoch in range(1, self.at + 1)]
         self.checkpoint_epoch = self.at
         self.note = ""
+        self.device_note = "slow"
 
     @property
     def n_epochs(self) -> int:

@@ -53,6 +53,19 @@ def test_a_processor_that_rounds_to_bfloat16_keeps_the_default(monkeypatch: pyte
     assert torch.backends.mkldnn.matmul.fp32_precision == "none"
 
 
+def test_a_gpu_may_be_told_to_keep_float32_for_a_while_and_both_of_torchs_switches_can_be_read() -> None:
+    before = torch.backends.cuda.matmul.allow_tf32
+    try:
+        products.prefer_tensor_cores()
+        with products.without_tensor_cores():
+            assert not torch.backends.cuda.matmul.allow_tf32
+            assert torch.get_float32_matmul_precision() == "highest"
+        assert torch.backends.cuda.matmul.allow_tf32
+        assert torch.get_float32_matmul_precision() == "high"
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = before
+
+
 def test_a_torch_without_the_switch_goes_on_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.backends, "mkldnn", SimpleNamespace(is_available=lambda: True))
     assert not products.prefer_onednn()

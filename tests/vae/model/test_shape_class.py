@@ -1,4 +1,4 @@
-"""vae/model/shape_class.py: the class a trial trains in follows from its own config, and padding wastes little."""
+"""vae/model/shape_class.py: the class a trial trains in follows from its config and the frame of its sweep."""
 
 import gc
 from typing import Any, get_args
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vae.config import Activation, Binarize, Keep, Likelihood, Mode, Noise, Precision, TrialConfig, Variance
-from vae.model.shape_class import HIDDEN_UNITS, LATENT_SIZES, ShapeClass
+from vae.model.shape_class import Frame, ShapeClass
 from vae.training import stack as stack_module
 from vae.training.adam import StackedAdam
 from vae.training.pack import Pack
@@ -41,14 +41,14 @@ CONFIGS = st.builds(
 
 @pytest.mark.parametrize(
     ("hidden_units", "expected"),
-    [(1, 64), (64, 64), (65, 128), (400, 448), (512, 512), (513, 640), (1024, 1024), (1025, 1280), (8192, 8192)],
+    [(1, 64), (64, 64), (65, 128), (400, 448), (512, 512), (513, 576), (1025, 1088), (8192, 8192)],
 )
-def test_the_width_is_rounded_up_to_the_next_step(hidden_units: int, expected: int) -> None:
+def test_without_a_frame_the_width_is_rounded_up_to_the_next_multiple_of_64(hidden_units: int, expected: int) -> None:
     assert ShapeClass.of(TrialConfig(hidden_units=hidden_units)).hidden_units == expected
 
 
-@pytest.mark.parametrize(("latent_size", "expected"), [(1, 16), (16, 16), (17, 64), (65, 256), (257, 1024)])
-def test_the_latent_size_is_rounded_up_to_the_next_power_of_four(latent_size: int, expected: int) -> None:
+@pytest.mark.parametrize(("latent_size", "expected"), [(1, 64), (64, 64), (65, 128), (1024, 1024)])
+def test_without_a_frame_the_latent_size_is_rounded_up_likewise(latent_size: int, expected: int) -> None:
     assert ShapeClass.of(TrialConfig(latent_size=latent_size)).latent_size == expected
 
 
@@ -57,15 +57,42 @@ def test_every_config_has_a_class_that_holds_it(config: TrialConfig) -> None:
     shape = ShapeClass.of(config)
     assert shape.hidden_units >= config.hidden_units
     assert shape.latent_size >= config.latent_size
-    for name in ("hidden_layers", "activation", "batch_size", "precision"):
+    assert shape.holds(config)
+    assert shape.activations == (config.activation,)
+    for name in ("hidden_layers", "batch_size", "precision"):
         assert getattr(shape, name) == getattr(config, name)
 
 
 @given(config=CONFIGS)
-def test_a_class_adds_less_than_64_units_or_a_quarter_of_the_width(config: TrialConfig) -> None:
-    """Above 4,096 units, where one trial fills a GPU by itself: a half."""
-    wasted = ShapeClass.of(config).hidden_units - config.hidden_units
-    assert wasted < max(64, config.hidden_units * (0.5 if config.hidden_units > 4096 else 0.25))
+def test_without_a_frame_a_class_adds_less_than_64_units(config: TrialConfig) -> None:
+    assert ShapeClass.of(config).hidden_units - config.hidden_units < 64
+
+
+FRAME = Frame(hidden_units=(256, 512), latent_sizes=(64, 200), activations=("relu", "softplus"))
+
+
+@pytest.mark.parametrize(("hidden_units", "width"), [(1, 256), (256, 256), (257, 512), (512, 512), (513, 576)])
+@pytest.mark.parametrize(("latent_size", "latents"), [(2, 64), (65, 200), (201, 256)])
+def test_a_trial_is_padded_to_the_next_widths_of_its_frame(
+    hidden_units: int, width: int, latent_size: int, latents: int
+) -> None:
+    config = TrialConfig(hidden_units=hidden_units, latent_size=latent_size)
+    shape = ShapeClass.of(config, FRAME)
+    assert (shape.hidden_units, shape.latent_size) == (width, latents)
+    assert shape.holds(config)
+
+
+def test_trials_of_all_activations_of_a_frame_train_together_and_another_one_apart() -> None:
+    relu, softplus, tanh = (ShapeClass.of(TrialConfig(activation=name), FRAME) for name in ("relu", "softplus", "tanh"))
+    assert relu == softplus
+    assert tanh.activations == ("tanh",)
+    assert relu.holds(TrialConfig(activation="softplus"))
+    assert not relu.holds(TrialConfig(activation="tanh"))
+
+
+@pytest.mark.parametrize("changes", [{"hidden_units": 600}, {"latent_size": 300}, {"batch_size": 64}])
+def test_a_class_does_not_hold_a_wider_trial_or_one_of_another_kind(changes: dict[str, Any]) -> None:
+    assert not ShapeClass.of(TrialConfig(), FRAME).holds(TrialConfig(**changes))
 
 
 OF_A_TRIAL_ALONE = st.fixed_dictionaries(
@@ -132,20 +159,10 @@ def test_decoders_alone_train_together_whatever_noise_their_input_would_have() -
 def test_a_trial_alone_has_its_exact_shape(config: TrialConfig) -> None:
     alone = ShapeClass.alone(config)
     exact = {name: value for name, value in config.model_dump().items() if name in vars(alone)}
-    exact |= {"noise": config.input_noise, "has_dropout": config.dropout > 0}
+    exact |= {"noise": config.input_noise, "has_dropout": config.dropout > 0, "activations": (config.activation,)}
     if config.likelihood != "gaussian":
         exact["variance"] = alone.variance  # it has none
     assert exact == vars(alone)
-
-
-def test_the_steps_rise_and_reach_what_a_config_may_ask_for() -> None:
-    assert list(HIDDEN_UNITS) == sorted(set(HIDDEN_UNITS))
-    assert list(LATENT_SIZES) == sorted(set(LATENT_SIZES))
-    highest = {
-        name: next(rule.le for rule in TrialConfig.model_fields[name].metadata if hasattr(rule, "le"))
-        for name in ("hidden_units", "latent_size")
-    }
-    assert highest == {"hidden_units": HIDDEN_UNITS[-1], "latent_size": LATENT_SIZES[-1]}
 
 
 @pytest.mark.parametrize("config", [TrialConfig(), TrialConfig(hidden_units=64, hidden_layers=3, precision="float64")])
@@ -178,11 +195,11 @@ HEAVY = [  # each with what takes memory of its own; batches larger than an eval
 ]
 
 
-def peak_bytes(config: TrialConfig, images: torch.Tensor, n_slots: int) -> int:
+def peak_bytes(config: TrialConfig, shape: ShapeClass, images: torch.Tensor, n_slots: int) -> int:
     """The most memory that torch held at once while a pack was built, filled, trained and evaluated for an epoch."""
     gc.collect()  # what another test has left is not to be freed meanwhile
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profiler:
-        pack = Pack(images, images[:500], shape=ShapeClass.of(config), n_slots=n_slots)
+        pack = Pack(images, images[:500], shape=shape, n_slots=n_slots)
         pack.epoch([pack.join(config.model_copy(update={"seed": seed})) for seed in range(n_slots)])
     held, peak = 0, 0
     events = (event for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]")
@@ -200,5 +217,13 @@ def test_the_memory_of_a_slot_covers_the_most_that_its_training_takes_and_is_no_
     monkeypatch.setattr(stack_module, "adam_for", lambda parameters, is_compiled: StackedAdam(parameters))
     config, n_slots = TrialConfig(**changes), 2
     images = torch.zeros(600, 784, dtype=torch.uint8)
-    peak = peak_bytes(config, images, n_slots) / n_slots
+    peak = peak_bytes(config, ShapeClass.of(config), images, n_slots) / n_slots
     assert peak < ShapeClass.of(config).slot_bytes(784, 600, 500) < 4 * peak
+
+
+def test_the_memory_of_a_slot_covers_a_class_of_every_activation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stack_module, "adam_for", lambda parameters, is_compiled: StackedAdam(parameters))
+    config = TrialConfig(hidden_units=512, hidden_layers=3, latent_size=64, batch_size=600)
+    shape, images = ShapeClass.of(config, Frame(activations=get_args(Activation))), torch.zeros(600, 784).byte()
+    peak = peak_bytes(config, shape, images, 2) / 2
+    assert peak < shape.slot_bytes(784, 600, 500) < 4 * peak

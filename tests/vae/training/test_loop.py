@@ -88,7 +88,7 @@ def test_the_compiled_update_moves_the_active_trial_as_the_plain_one_does(pack: 
     gradients = [torch.randn(p.shape, dtype=p.dtype, generator=draw) for p in pack.stack.network.parameters()]
     before, ends, adam = pack.state(0), [], pack.stack.adam
     other = pack.weights(1)
-    for update in (adam.step, torch.compile(adam.step, fullgraph=True, dynamic=False, backend="aot_eager")):
+    for update in (adam.update, torch.compile(adam.update, fullgraph=True, dynamic=False, backend="aot_eager")):
         pack.leave(0)
         pack.join(before.config, before)
         for parameter, gradient in zip(pack.stack.network.parameters(), gradients, strict=True):

@@ -9,8 +9,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch._dynamo.utils import counters
 
 from tests.material.textbook import textbook_training
+from vae.backend import products
 from vae.config import TrialConfig
 from vae.datasets.registry import load
 from vae.datasets.types import Images, SplitName
@@ -18,7 +20,8 @@ from vae.evaluate.evaluate import evaluate
 from vae.model import elbo
 from vae.model.metrics import EpochMetrics
 from vae.model.network import initial_weights
-from vae.model.shape_class import ShapeClass
+from vae.model.shape_class import GROWTH, ShapeClass
+from vae.randomness.streams import evaluation_noise
 from vae.storage.state import TrialState
 from vae.training import loop as loop_module
 from vae.training import stack as stack_module
@@ -131,6 +134,23 @@ def test_a_slot_that_another_trial_left_is_as_good_as_new() -> None:
     assert [timeless(pack.epoch([0])[0]) for _ in range(3)] == alone
 
 
+def test_a_pack_gives_up_the_slots_behind_its_last_trial_and_its_trials_do_not_notice() -> None:
+    alone, _ = run(TINY, 4)
+    pack = Pack(images(11), images(3, seed=1), shape=ShapeClass.of(TINY), n_slots=1)
+    slots = [pack.join(TINY.model_copy(update={"seed": TINY.seed - slot})) for slot in range(6)]
+    assert pack.n_slots == 1 + 2 * GROWTH
+    found = [timeless(pack.epoch(slots)[0]) for _ in range(2)]
+    for slot in slots[2:]:
+        pack.leave(slot)
+    pack.shrink()
+    assert pack.n_slots == len(pack.stack.loop.order) == GROWTH
+    found += [timeless(pack.epoch(slots[:2])[0]) for _ in range(2)]
+    for one, other in zip(found, alone, strict=True):
+        assert one.as_dict() == pytest.approx(other.as_dict(), rel=1e-5)
+    pack.shrink()
+    assert pack.n_slots == GROWTH
+
+
 @pytest.mark.parametrize("stop", [0, 1, 3])
 def test_a_trial_that_moves_to_another_pack_goes_on_bit_equal(stop: int) -> None:
     straight, weights = run(TINY, 5)
@@ -227,6 +247,8 @@ def test_a_gpu_gives_what_the_cpu_gives() -> None:
         pack = Pack(images(50), images(20, seed=1), device)
         pack.join(TINY.model_copy(update={"precision": "float64"}))
         rows.append([pack.epoch([0])[0] for _ in range(3)][-1])
+    assert pack.stack.loop.graph is not None  # a trial alone is a pack of one
+    assert pack.note == ""
     assert rows[1].val_elbo == pytest.approx(rows[0].val_elbo, rel=1e-9)
     assert rows[1].train_loss == pytest.approx(rows[0].train_loss, rel=1e-9)
 
@@ -246,12 +268,45 @@ def test_a_packed_trial_on_a_gpu_is_the_trial_alone_on_a_cpu(changes: dict[str, 
     packed.leave(first)
     third = packed.join(trials[2])
     metrics = [packed.epoch([second, third]) for _ in range(3)][-1]
+    assert packed.stack.loop.graph is not None
+    assert packed.note == ""
     for slot, trial, n_epochs in ((second, trials[1], 5), (third, trials[2], 3)):
         alone = Pack(images(50), images(20, seed=1))
         alone.join(trial)
         expected = [alone.epoch([0])[0] for _ in range(n_epochs)][-1]
         found, of_cpu = ({**one.as_dict(), "epoch_seconds": 0} for one in (metrics[slot], expected))
         assert found == pytest.approx(of_cpu, rel=1e-9)
+
+
+@pytest.mark.gpu
+def test_a_pack_that_grows_on_a_gpu_captures_again_and_compiles_nothing_again() -> None:
+    trials = [TINY.model_copy(update={"precision": "float64", "seed": seed}) for seed in range(4)]
+    pack = Pack(images(50), images(20, seed=1), "cuda", ShapeClass.of(trials[0]), n_slots=2)
+    slots = [pack.join(trial) for trial in trials[:2]]
+    pack.epoch(slots)
+    n_graphs = counters["stats"]["unique_graphs"]
+    slots += [pack.join(trial) for trial in trials[2:]]
+    metrics = pack.epoch(slots)
+    assert pack.n_slots == 2 + GROWTH
+    assert counters["stats"]["unique_graphs"] == n_graphs
+    assert pack.stack.loop.graph is not None
+    assert pack.note == ""
+    alone = Pack(images(50), images(20, seed=1))
+    alone.join(trials[3])
+    assert metrics[slots[3]].val_elbo == pytest.approx(alone.epoch([0])[0].val_elbo, rel=1e-9)
+
+
+@pytest.mark.gpu
+def test_what_ranks_float32_trials_on_a_gpu_is_computed_in_float32(digits: dict[str, Images]) -> None:
+    """Products in TF32, as in training, are off by a thousandth."""
+    products.prefer_tensor_cores()
+    train, validation = (torch.from_numpy(digits[split].pixels) for split in ("train", "validation"))
+    pack = Pack(train, validation, "cuda")
+    pack.join(TrialConfig(latent_size=8, hidden_units=256, batch_size=64))
+    metrics = [pack.epoch([0])[0] for _ in range(5)][-1]
+    assert torch.backends.cuda.matmul.allow_tf32  # for the next epoch
+    on_cpu = elbo.mean_distortion_and_rate(pack.model(0).cpu(), validation, evaluation_noise(len(validation), 8))
+    assert metrics.val_elbo == pytest.approx(-on_cpu.sum().item(), rel=1e-5)
 
 
 @pytest.mark.slow

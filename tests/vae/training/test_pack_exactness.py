@@ -12,7 +12,7 @@ from torch import Tensor
 
 from vae.config import TrialConfig
 from vae.model.metrics import EpochMetrics
-from vae.model.shape_class import ShapeClass
+from vae.model.shape_class import Frame, ShapeClass
 from vae.storage.checkpoint import Description, pack_checkpoint, unpack_checkpoint
 from vae.storage.state import AdamState, TrialState
 from vae.training import stack as stack_module
@@ -96,7 +96,7 @@ TOGETHER: list[dict[str, Any]] = [
 
 def like(one: TrialConfig, configs: Iterable[TrialConfig]) -> list[TrialConfig]:
     """The configs, in the shape class of `one`; what is not the class's stays each one's own."""
-    of_class = set(ShapeClass.__dataclass_fields__) - {"hidden_units", "latent_size", "has_dropout"}
+    of_class = set(ShapeClass.__dataclass_fields__) & set(DEFAULTS) - {"hidden_units", "latent_size"} | {"activation"}
     shared = {name: getattr(one, name) for name in of_class} | ({} if one.dropout else {"dropout": 0.0})
     return [other.model_copy(update=shared) for other in configs]
 
@@ -161,6 +161,29 @@ def test_packed_trials_of_every_mode_likelihood_and_noise_equal_the_same_trials_
     images: tuple[Tensor, Tensor], changes: dict[str, Any]
 ) -> None:
     assert_packed_equals_alone(images, config(**changes))
+
+
+@pytest.mark.parametrize("layers", [1, *slow(3)])
+def test_packed_trials_of_different_activations_equal_the_same_trials_alone(
+    images: tuple[Tensor, Tensor], layers: int
+) -> None:
+    """Each slot in turn has each of them, first or not in the class's list."""
+    trials = [
+        config(seed, activation=name, hidden_layers=layers, hidden_units=9 + 20 * seed)
+        for seed, name in enumerate(["softplus", "relu", "elu"])
+    ]
+    frame = Frame(hidden_units=(64,), latent_sizes=(8,), activations=("tanh", "softplus", "relu", "elu"))
+    pack = Pack(*images, shape=ShapeClass.of(trials[0], frame), n_slots=3)
+    early = pack.join(config(7, activation="tanh", hidden_layers=layers))
+    pack.epoch([early])
+    pack.leave(early)
+    slots = [pack.join(trial) for trial in trials]
+    assert early in slots
+    histories = [pack.epoch(slots) for _ in range(EPOCHS)]
+    for slot, trial in zip(slots, trials, strict=True):
+        metrics, state = alone(images, trial)
+        assert_same_metrics([epoch[slot] for epoch in histories], metrics)
+        assert_same_state(pack.state(slot), state)
 
 
 @pytest.mark.parametrize("changes", FEATURES, ids=str)
