@@ -177,6 +177,14 @@ class Arena:
     def until_said(self, process: Process, text: str) -> None:
         self._watch(process, lambda: text in process.stdout() + process.stderr(), f"says '{text}'")
 
+    def until_begun(self, process: Process, reason: str) -> None:
+        """A command whose storage does not answer as it starts is refused for that reason: a wrong URI looks the same.
+        What was struck in its first second may end so, and is begun again."""
+        self._watch(process, lambda: process.stdout() != "", "begins")
+        if not process.is_running() and not process.stdout():
+            refused(process.wait(1), reason)
+            self.process = self._resumed = None
+
     def ended(self, *codes: int) -> Ended:
         """Wait for the driver's end, which must be with one of these codes and without a traceback."""
         process = self.live

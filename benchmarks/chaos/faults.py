@@ -160,11 +160,13 @@ def bucket_silent(arena: Arena, one: Strike) -> None:
 def network_cut(arena: Arena, one: Strike) -> None:
     """Connections to the bucket break, and new ones are refused."""
     assert arena.server is not None
+    process = arena.live
     arena.server.cable.cut()
     try:
         time.sleep(_silence(one))
     finally:
         arena.server.cable.mend()
+    arena.until_begun(process, "cannot be reached")
 
 
 def _silence(one: Strike) -> float:
