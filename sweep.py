@@ -83,7 +83,7 @@ def resume(chosen: argparse.Namespace) -> int:
 
 def sweep(chosen: argparse.Namespace, plan: Plan, place: SweepStorage, past: list[TrialRecord] | None = None) -> int:
     """Run what the plan still lacks, then build the report. past: of a sweep that is resumed, and held already."""
-    from report.output.live_events import SweepEvents
+    from report.live import LiveReport
     from tuning.cluster import checks, connect
     from tuning.sweep import manifest, run
 
@@ -99,10 +99,10 @@ def sweep(chosen: argparse.Namespace, plan: Plan, place: SweepStorage, past: lis
         manifest.write_manifest(place, plan, cluster)
         say("\n".join([f"Running on {cluster.describe()}{place.mirror_note}", *cluster.notes]))
         space, past = plan.space, past or []
-        events = SweepEvents(place.folder, manifest.searched(plan), space.modes, place.not_mirrored(past))
-        stack.enter_context(closing(events))
+        record, unseen = manifest.record_of(plan, place, past), place.not_mirrored(past)
+        live = stack.enter_context(closing(LiveReport(record, space.modes, unseen, place.mirrored)))
         with Progress(space.n_runs, cluster.slots, list(space.dimensions), past, space.metric) as progress:
-            records = run.run(plan, place, cluster, images, [events, progress], progress, past, chosen.time_budget)
+            records = run.run(plan, place, cluster, images, [live, progress], progress, past, chosen.time_budget)
     return finish(chosen, plan, place, records)
 
 

@@ -1,4 +1,4 @@
-"""Build a sweep's report: its figures and those of its best models, as PNG, as GIF and in TensorBoard."""
+"""Build a sweep's report: its figures and those of its best models, as PNG, as GIF, in TensorBoard and in one page."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +17,8 @@ from report.output.event_files import write_images
 from report.output.gif import animations
 from report.output.projector import write_projector
 from report.output.summary import NO_MODEL, summary
+from report.page.document import write_page
+from report.page.final import final_page
 from tuning.records import SweepRecord
 from vae.errors import CheckpointError
 from vae.files import LocalFiles, rebuilt
@@ -45,6 +47,7 @@ def build_report(sweep: SweepRecord, data_dir: Path, top_k: int, say: Say) -> Pa
             images[tag] = content
         _write_projector(subjects, folder)
         (folder / "summary.md").write_text(text, encoding="utf-8")
+        write_page(folder, final_page(sweep, best, _by_rank(images, best), data_dir, say))
     # Written into the finished folder: TensorBoard would take a half-built sibling for a run of its own.
     write_images(sweep.folder / "report", images, text)
     return sweep.folder / "report"
@@ -62,6 +65,15 @@ def _images(sweep: SweepRecord, best: list[EvaluatedModel], look: Look, say: Say
             yield f"rank_{one.rank}/{name}.png", f"best_{one.rank}/{name}", render(figure)
         for kind, gif in _animations(sweep.folder / "best" / str(one.rank), say):
             yield f"rank_{one.rank}/{kind}.gif", f"best_{one.rank}/{kind}_over_training", gif
+
+
+def _by_rank(images: dict[str, bytes], best: list[EvaluatedModel]) -> dict[int, dict[str, bytes]]:
+    """The pictures of each of the best models, by rank and name."""
+    starts = {one.rank: f"best_{one.rank}/" for one in best}
+    return {
+        rank: {tag.removeprefix(start): content for tag, content in images.items() if tag.startswith(start)}
+        for rank, start in starts.items()
+    }
 
 
 def _animations(folder: Path, say: Say) -> list[tuple[str, bytes]]:

@@ -16,18 +16,22 @@ from vae.datasets.names import default_data_dir
 from vae.errors import UserError
 
 ANIMATIONS, PROJECTOR = "animations", "projector"
+ABOUT = "Draw the figures of one trained model, or make one page that compares several sweeps."
+FOLDER = "holds model.safetensors: from `python -m vae`, best/1, trials/ID; two or more: the folders of sweeps"
 NAMES = (*FIGURES, ANIMATIONS, PROJECTOR)  # what can be drawn
 
 
 @dataclass(frozen=True)
 class Options:
-    """The checked command line. only: some of NAMES; () draws all that the model has."""
+    """The checked command line. only: some of NAMES; () draws all that the model has. others: sweeps to compare with
+    the one in `folder`; () where it holds a model."""
 
     folder: Path
     data_dir: Path
     out: Path
     only: tuple[str, ...]
     figures: FigureOptions
+    others: tuple[Path, ...] = ()
 
     def wants(self, name: str) -> bool:
         return not self.only or name in self.only
@@ -40,17 +44,24 @@ def parse(arguments: Sequence[str] | None) -> Options:
     only = tuple(name.strip() for name in given.only.split(",")) if given.only is not None else ()
     faults = [_unknown(word) for word in unknown if word.startswith("-")] or list(map(_unknown, unknown))
     faults += [_not_drawn(name) for name in only if name not in NAMES] + _faults(named)
+    folder, *others = given.folder
+    if others:
+        words = [*map(flag, named), *(["--only"] if only else [])]
+        faults += [f"{word}: of the figures of one model, but {len(given.folder)} folders are given" for word in words]
     if faults:
         raise UserError("\n".join(faults))
     figures = FigureOptions.model_validate_strings(named | ({"tsne": "true"} if "tsne" in only else {}))
-    return Options(given.folder, given.data_dir, given.out or given.folder / "figures", only, figures)
+    out = given.out or (Path("compared") if others else folder / "figures")
+    return Options(folder, given.data_dir, out, only, figures, tuple(others))
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser("python -m report", description="Draw the figures of one trained model.", allow_abbrev=False)
-    parser.add_argument("folder", type=Path, help="holds model.safetensors: from `python -m vae`, best/1, trials/ID")
+    parser = Parser("python -m report", description=ABOUT, allow_abbrev=False)
+    parser.add_argument("folder", type=Path, nargs="+", help=FOLDER)
     parser.add_argument("--data-dir", type=Path, default=default_data_dir(), help="default: VAE_DATA_DIR, or data/")
-    parser.add_argument("--out", type=Path, help="folder for what is drawn; default: FOLDER/figures")
+    parser.add_argument(
+        "--out", type=Path, help="folder for what is drawn; default: FOLDER/figures, of sweeps compared"
+    )
     parser.add_argument("--only", metavar="NAME,...", help=f"draw these alone, of {', '.join(NAMES)}")
     figures = parser.add_argument_group("figures")
     for name, field in FigureOptions.model_fields.items():

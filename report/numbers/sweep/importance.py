@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import optuna
 from optuna.distributions import (
     BaseDistribution,
@@ -19,6 +20,7 @@ from tuning.records import SweepRecord, TrialRecord
 
 MIN_TRIALS = 10  # PED-ANOVA compares the best with all trials; Optuna advises at least five among the best
 TOP_TRIALS = 5
+N_BOOTSTRAP, BOOTSTRAP_SEED = 50, 20131220
 TOP_QUANTILE = 0.1  # PED-ANOVA's default, used from fifty trials on
 
 
@@ -44,11 +46,7 @@ def importance(sweep: SweepRecord) -> Importance:
     If the scheduler left too few of them: over all trials that ended, each by its best up to the epoch that every
     one of them reached, where they can be compared.
     """
-    by_epoch, records = None, [record for record in sweep.trials if record.state == "complete" and record.best]
-    if len(records) < MIN_TRIALS:
-        by_epoch, records = _at_common_epoch(sweep)
-    search, left_out = _shared_by_all(sweep.search, records)
-    trials = [trial for record in records if (trial := _frozen(record, search)) is not None]
+    by_epoch, trials, search, left_out = _comparable(sweep)
     why_not = _why_no_importance(trials, search)
     if why_not:
         return Importance({}, len(trials), 0, why_not, left_out=left_out)
@@ -61,6 +59,39 @@ def importance(sweep: SweepRecord) -> Importance:
     shares = {name: value / total for name, value in raw.items()}
     n_top = math.ceil(quantile * len(trials))
     return Importance(shares, len(trials), n_top, by_epoch=by_epoch, left_out=left_out)
+
+
+def intervals(sweep: SweepRecord) -> dict[str, tuple[float, float]]:
+    """From where to where each share goes, 5 to 95 %, when the trials are drawn anew from themselves (a bootstrap).
+
+    {} where importance has no shares.
+    """
+    found = importance(sweep)
+    _, trials, _, _ = _comparable(sweep)
+    draw, shares = np.random.default_rng(BOOTSTRAP_SEED), []
+    for _ in range(N_BOOTSTRAP if found.shares else 0):
+        drawn = [trials[place] for place in draw.integers(len(trials), size=len(trials))]
+        if len({trial.value for trial in drawn}) > 1:
+            raw = _ped_anova(drawn, max(TOP_QUANTILE, TOP_TRIALS / len(trials)))
+            shares.append([raw.get(name, 0.0) for name in found.shares])
+    sums = np.array(shares).reshape(-1, len(found.shares))
+    sums = sums[sums.sum(axis=1) > 0]
+    if not len(sums):
+        return {}
+    low, high = np.quantile(sums / sums.sum(axis=1, keepdims=True), (0.05, 0.95), axis=0)
+    return {name: (float(low[k]), float(high[k])) for k, name in enumerate(found.shares)}
+
+
+def _comparable(
+    sweep: SweepRecord,
+) -> tuple[int | None, list[optuna.trial.FrozenTrial], dict[str, dict[str, Any]], list[str]]:
+    """The epoch, see Importance.by_epoch; the trials; the dimensions that all of them have; the other names."""
+    by_epoch, records = None, [record for record in sweep.trials if record.state == "complete" and record.best]
+    if len(records) < MIN_TRIALS:
+        by_epoch, records = _at_common_epoch(sweep)
+    search, left_out = _shared_by_all(sweep.search, records)
+    trials = [trial for record in records if (trial := _frozen(record, search)) is not None]
+    return by_epoch, trials, search, left_out
 
 
 def _at_common_epoch(sweep: SweepRecord) -> tuple[int | None, list[TrialRecord]]:
