@@ -97,7 +97,7 @@ def sweep(chosen: argparse.Namespace, plan: Plan, place: SweepStorage, past: lis
             stack.enter_context(storage.created(place, plan.expected_bytes()))
         checks.check(cluster, place, plan.slot_bytes())
         manifest.write_manifest(place, plan, cluster)
-        say("\n".join([f"Running on {cluster.describe()}{place.mirror_note}", *cluster.notes]))
+        say("\n".join([f"Running on {cluster.describe()}{place.mirror_note}", *cluster.notes, f"Page: {place.page}"]))
         space, past = plan.space, past or []
         record, unseen = manifest.record_of(plan, place, past), place.not_mirrored(past)
         live = stack.enter_context(closing(LiveReport(record, space.modes, unseen, place.mirrored)))
@@ -142,7 +142,7 @@ def write_report(place: SweepStorage, data_dir: Path, top_k: int) -> None:
     with storage.writing(place, f"rebuild it with: {place.report_command}"):
         folder = build_report(read_sweep(place), data_dir, top_k, say)
         place.publish(BEST_FOLDER, REPORT_FOLDER)
-    say(f"Report: {as_typed(folder)}\nLook at it with: {place.look_command}")
+    say(f"Report: {as_typed(folder)}\nOpen {place.page}, or: {place.look_command}")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ The driver imports this before Ray starts, so it must import neither torch nor m
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -23,7 +24,7 @@ SHARE = 20  # an hour of the driver has at most an hour / SHARE of writing pages
 class LivePage:
     """Implements tuning.records.Observer. A thread writes the page; the driver only notes what has changed.
 
-    A page that cannot be written costs one line, and never the sweep: the numbers are in the ledger.
+    A page that cannot be written is told once, and never costs the sweep anything: the numbers are in the ledger.
     """
 
     def __init__(self, sweep: SweepRecord, mirrored: Callable[[str], None], seconds: float = REBUILT_EVERY) -> None:
@@ -76,9 +77,14 @@ class LivePage:
             write_page(sweep.report_folder, page(data))
             self._mirrored(f"{sweep.report_folder.name}/{PAGE_FILE}")
         except (OSError, UserError) as error:
-            if not self._has_failed:
-                print(f"No page while the sweep runs: {error}", file=sys.stderr, flush=True)
-            self._has_failed = True
+            self._tell(str(error))
+        except Exception:
+            self._tell(traceback.format_exc())
+
+    def _tell(self, why: str) -> None:
+        if not self._has_failed:
+            print(f"No page while the sweep runs: {why}", file=sys.stderr, flush=True)
+        self._has_failed = True
 
     def _shown(self, sweep: SweepRecord) -> dict[str, Shown]:
         """Those of the trials that have pictures in the page; of the other trials, the previews are let go."""

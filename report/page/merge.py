@@ -130,7 +130,7 @@ def _head(page: Data, name: str, album: dict[str, int]) -> dict[str, Any]:
 
 
 def _pictures(page: Data, i: int, album: dict[str, int]) -> dict[str, Any] | None:
-    found = page["pictures"][i]
+    found: dict[str, Any] | None = page["pictures"][i]
     if found is None:
         return None
     names = [name for name in ("inputs", "outputs", "samples") if name in found]

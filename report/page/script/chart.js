@@ -25,7 +25,7 @@ function filled(made, attributes, children) {
 
 const byId = (id) => document.getElementById(id);
 const ink = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
-const isDark = () => (CHOSEN.theme || (matchMedia('(prefers-color-scheme: dark)').matches ? 'dark' : 'light')) === 'dark';
+const isDark = () => document.documentElement.dataset.theme === 'dark';
 
 // From values to pixels and back; low and high may be equal.
 function scale(low, high, from, to, log = false) {
@@ -86,6 +86,13 @@ function searchedExtent(one) {
 
 // The range of a nats' axis: of the sound trials, without the few that lie far off.
 function usualExtent(one) {
+  if (!usual.has(one.name)) usual.set(one.name, findUsualExtent(one));
+  return usual.get(one.name);
+}
+
+const usual = new Map();
+
+function findUsualExtent(one) {
   const finished = [...Array(N).keys()].filter((i) => STATE[i] === 'complete' && isSound(i));
   const counts = new Set(finished.length >= 3 ? finished : [...Array(N).keys()].filter(isSound));
   const floor = scoreFloor([...counts].map(score));
@@ -107,22 +114,31 @@ function mixed(one, other, share) {
   return `#${parts.join('')}`;
 }
 
-// Viridis without the end that the background would swallow.
+// Viridis without the end that the background would swallow, in 256 steps.
 function ramp(share) {
-  const [from, to] = isDark() ? [0.2, 1] : [0, 0.86], at = (from + share * (to - from)) * (VIRIDIS.length - 1);
+  const ends = isDark() ? [0.2, 1] : [0, 0.86], step = Math.round(255 * share);
+  const key = ends[0] + step;
+  if (!ramps.has(key)) ramps.set(key, viridis(step / 255, ...ends));
+  return ramps.get(key);
+}
+
+const ramps = new Map();
+
+function viridis(share, from, to) {
+  const at = (from + share * (to - from)) * (VIRIDIS.length - 1);
   const place = Math.min(Math.floor(at), VIRIDIS.length - 2);
   return mixed(VIRIDIS[place], VIRIDIS[place + 1], at - place);
 }
 
 // How the chosen dimension colours the trials: of(i), and what a legend needs.
 function colouring() {
-  const one = dimensionOf(CHOSEN.colour);
+  const one = dimensionOf(CHOSEN.colour), none = ink('faint');
   if (one.choices) {
-    return { one, of: (i) => (along(one, one.read(i)) === null ? ink('faint') : CATEGORIES[along(one, one.read(i)) % CATEGORIES.length]) };
+    return { one, of: (i) => CATEGORIES[(along(one, one.read(i)) ?? -1) % CATEGORIES.length] || none };
   }
   const range = rangeOf(one);
   const log = Boolean(one.log) && range[0] > 0, to = scale(range[0], range[1], 0, 1, log);
-  const of = (i) => (one.read(i) === null ? ink('faint') : ramp(Math.min(1, Math.max(0, to(one.read(i))))));
+  const of = (i) => (one.read(i) === null ? none : ramp(Math.min(1, Math.max(0, to(one.read(i))))));
   return { one, range, log, of };
 }
 
@@ -159,6 +175,7 @@ class Chart {
     this.width = Math.max(240, this.box.clientWidth);
     for (const layer of [this.under, this.axes]) {
       layer.replaceChildren();
+      layer.setAttribute('preserveAspectRatio', 'none'); // on paper it is as narrow as the canvas
       layer.setAttribute('viewBox', `0 0 ${this.width} ${this.height}`);
     }
     return this.cleared(this.base);

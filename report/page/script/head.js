@@ -47,7 +47,8 @@ const head = {
   },
 
   draw() {
-    document.documentElement.dataset.theme = isDark() ? 'dark' : 'light';
+    const system = matchMedia('(prefers-color-scheme: dark)').matches ? 'dark' : 'light';
+    document.documentElement.dataset.theme = ['dark', 'light'].includes(CHOSEN.theme) ? CHOSEN.theme : system;
     byId('selected').textContent = isFiltered() ? `${nSelected().toLocaleString('en')} of ${counted(N, 'trial')} selected` : counted(N, 'trial');
     byId('clear').hidden = !isFiltered();
     byId('legend').replaceChildren(legend());

@@ -4,7 +4,7 @@ const QUIET = 8000; // milliseconds without a key or a pointer before the page m
 const PATIENCE = 10; // intervals without a new page after which nobody writes one any more
 
 const live = {
-  touched: 0,
+  touched: -QUIET,
 
   setUp() {
     const built = new Date(DATA.built), isRunning = SWEEPS.some((one) => one.progress === 'running');
@@ -42,7 +42,9 @@ function start() {
   addEventListener('beforeprint', () => {
     document.documentElement.dataset.theme = 'light';
     for (const one of document.querySelectorAll('details')) one.open = true;
+    views.filter((view) => view !== head).forEach((view) => view.draw());
   });
+  addEventListener('afterprint', redraw);
   live.setUp();
 }
 

@@ -90,9 +90,9 @@ const plane = {
   },
 
   dots(context) {
-    const { of } = colouring(), radius = N > 2000 ? 2.5 : N > 400 ? 3.5 : 4.5;
+    const { of } = colouring(), faint = ink('faint'), radius = N > 2000 ? 2.5 : N > 400 ? 3.5 : 4.5;
     context.globalAlpha = isFiltered() ? 0.35 : 1;
-    for (const { i, px, py } of this.points) if (!isSelected(i)) dot(context, px, py, radius * 0.6, ink('faint'), false);
+    for (const { i, px, py } of this.points) if (!isSelected(i)) dot(context, px, py, radius * 0.6, faint, false);
     context.globalAlpha = N > 2000 ? 0.75 : 0.95;
     for (const { i, px, py, isOutside } of this.points) {
       if (isSelected(i)) dot(context, px, py, radius, of(i), isOutside || STATE[i] !== 'complete');

@@ -52,7 +52,7 @@ const slices = {
     if (one.choices) x.ticks = () => one.choices.map((_, k) => k);
     chart.frame(x, y, '', '', one.choices ? (k) => shown(one.choices[k]) : shown);
     chart.text(4, 14, one.label, { class: 'title' });
-    const { of } = colouring();
+    const { of } = colouring(), faint = ink('faint');
     chart.points = [];
     context.globalAlpha = N > 2000 ? 0.6 : 0.95;
     for (const i of [...sound].reverse()) {
@@ -60,7 +60,7 @@ const slices = {
       if (place === null) continue;
       const point = { i, px: x(place), py: Math.min(y1, Math.max(y0, y(metricOf(i)))) };
       chart.points.push(point);
-      if (!isSelected(i)) dot(context, point.px, point.py, 1.5, ink('faint'), false);
+      if (!isSelected(i)) dot(context, point.px, point.py, 1.5, faint, false);
     }
     for (const { i, px, py } of chart.points) if (isSelected(i)) dot(context, px, py, N > 2000 ? 1.8 : 3, of(i), STATE[i] !== 'complete');
     context.globalAlpha = 1;

@@ -1,11 +1,17 @@
 """The page in a real browser: what is drawn, what the pointer and the keys do, and what the address keeps."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from report.page.contents import contents
+from report.page.document import embedded
+from report.page.document import page as page_text
+from report.page.merge import merged
+from report.page.pictures import Album
 from tests.material.browser import Browser
 from tests.material.pages import made_up, text_of
 from tuning.records import SweepRecord, ranked
@@ -248,6 +254,56 @@ def test_dark_and_light_follow_the_system_and_the_button(page: Browser) -> None:
     page.click(*page.middle("#theme"))
     assert page.run(paper) == "rgb(255, 255, 255)"
     page.prefer("light")
+
+
+def test_the_page_of_a_sweep_that_runs_loads_itself_anew(tab: Browser, tmp_path: Path) -> None:
+    path = tmp_path / "index.html"
+    for n in (3, 5):
+        path.write_text(page_text(contents(made_up(n), {}, Album(), "running") | {"rebuilt_every": 1}))
+        if n == 3:
+            tab.open(f"file://{path}")
+            assert "Live: written" in tab.text("#built")
+            tab.run("change({sort: '-beta'})")
+    tab.until("document.readyState === 'complete' && byId('selected').textContent === '5 trials'")
+    assert tab.run("CHOSEN.sort") == "-beta"
+    tab.problems.clear()  # an evaluation may meet the page as it goes
+
+
+def test_a_page_that_nobody_writes_any_more_says_so(tab: Browser, tmp_path: Path) -> None:
+    path = tmp_path / "index.html"
+    data = contents(made_up(3), {}, Album(), "running") | {"built": "2026-01-01T00:00:00+00:00"}
+    path.write_text(page_text(data))
+    tab.open(f"file://{path}")
+    assert "not since: the sweep has ended or was cut off" in tab.text("#built")
+
+
+def test_trials_without_a_rate_are_ranked_against_their_time(tab: Browser, tmp_path: Path) -> None:
+    sweep = made_up(40, mode="autoencoder")
+    for record in sweep.trials:
+        record.history = [replace(one, val_rate=None, val_elbo=None, train_elbo=None) for one in record.history]
+        record.metric = "val_distortion"
+    path = tmp_path / "index.html"
+    path.write_text(page_text(contents(sweep, {}, Album(), "ended")))
+    tab.open(f"file://{path}")
+    assert tab.text("#plane-title") == "distortion against training time"
+    assert tab.run("plane.points.length") == 40
+    assert tab.run("DIMENSIONS.map((one) => one.name).includes('val_rate')") is False
+    assert tab.problems == []
+
+
+def test_two_sweeps_share_one_page(tab: Browser, tmp_path: Path) -> None:
+    pages = [embedded(text_of(made_up(30, name, seed=seed))) for name, seed in (("one", 1), ("two", 2))]
+    path = tmp_path / "index.html"
+    path.write_text(page_text(merged(pages)))
+    tab.open(f"file://{path}")
+    assert tab.run("[...document.querySelectorAll('h1')].map((one) => one.innerText)") == ["one", "two"]
+    assert tab.run("[CHOSEN.colour, document.querySelectorAll('#legend .dot').length]") == ["sweep", 2]
+    tab.click(*tab.middle("#table-body tr:nth-child(1)"))
+    best = tab.run("idOf(0)")
+    assert tab.run("decodeURIComponent(location.hash)") == f"#pins={best}"
+    tab.reload()
+    assert best in tab.text("#compare thead")
+    assert tab.problems == []
 
 
 def test_ten_thousand_trials_open_in_under_two_seconds(tab: Browser, tmp_path: Path) -> None:
