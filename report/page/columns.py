@@ -16,23 +16,27 @@ OF_BEST = (
 Columns = dict[str, Any]  # by name: a list with a value per trial, or {"all": value} where all trials have the same
 
 
-def by_rank(trials: Sequence[TrialRecord]) -> list[tuple[int, Configuration, TrialRecord]]:
+Ranked = tuple[int, Configuration, TrialRecord]
+
+
+def by_rank(trials: Sequence[TrialRecord]) -> list[Ranked]:
     """The leaderboard's order: the trials of one configuration stand together and share its rank."""
     ordered = enumerate(configurations(trials), start=1)
     return [(rank, configuration, record) for rank, configuration in ordered for record in configuration.records]
 
 
-def columns(trials: Sequence[TrialRecord]) -> Columns:
-    """A column for each of leaderboard.csv, by the same name; None where a trial has no such number."""
-    rows, front = by_rank(trials), pareto_front(trials)
+def columns(rows: Sequence[Ranked]) -> Columns:
+    """A column for each of leaderboard.csv, by the same name; None where a trial has no such number. `front`: of rate
+    and distortion. rows: by rank."""
+    records = [record for *_, record in rows]
+    front = pareto_front(records)
     found: Columns = {
         "rank": [rank for rank, _, _ in rows],
-        "trial_id": [record.trial_id for *_, record in rows],
-        "state": [record.state for *_, record in rows],
+        "trial_id": [record.trial_id for record in records],
+        "state": [record.state for record in records],
     }
-    if any(record.repeat for record in trials):
+    if any(record.repeat for record in records):
         found |= _of_repeats(rows)
-    records = [record for *_, record in rows]
     found |= {name: [getattr(record.config, name) for record in records] for name in OF_CONFIG}
     best = [record.best for record in records]
     found |= {name: [None if one is None else getattr(one, name) for one in best] for name in OF_BEST}
@@ -47,7 +51,7 @@ def columns(trials: Sequence[TrialRecord]) -> Columns:
     return {name: _collapsed(values) for name, values in found.items()}
 
 
-def _of_repeats(rows: Sequence[tuple[int, Configuration, TrialRecord]]) -> Columns:
+def _of_repeats(rows: Sequence[Ranked]) -> Columns:
     having = [one if math.isfinite(one.mean) and not one.is_failed else None for _, one, _ in rows]
     return {
         "configuration": [one.name for _, one, _ in rows],
@@ -61,17 +65,17 @@ def _collapsed(values: list[Any]) -> Any:
     return {"all": values[0]} if values and all(value == values[0] for value in values) else values
 
 
-def given(trials: Sequence[TrialRecord], search: Sequence[str]) -> dict[str, list[bool]]:
-    """Of each hyperparameter that only some trials have, because of its condition: which ones, in order of rank."""
-    records = [record for *_, record in by_rank(trials)]
-    having = {name: [name in record.params for record in records] for name in search}
+def given(rows: Sequence[Ranked], search: Sequence[str]) -> dict[str, list[bool]]:
+    """Of each hyperparameter that only some trials have, because of its condition: which ones. rows: by rank."""
+    having = {name: [name in record.params for *_, record in rows] for name in search}
     return {name: flags for name, flags in having.items() if not all(flags)}
 
 
 def curve(record: TrialRecord) -> list[list[float | None] | None]:
     """By epoch, from 1: rate (None where there is none), distortion, the train ELBO (or -D), seconds so far."""
     history = record.history
-    seconds, so_far = 0.0, []
+    seconds = 0.0
+    so_far: list[float | None] = []
     for metrics in history:
         seconds += metrics.epoch_seconds
         so_far.append(round(seconds, 3))

@@ -38,7 +38,8 @@ def how_it_ended(sweep: SweepRecord) -> Progress:
 
 def contents(sweep: SweepRecord, shown: Mapping[str, Shown], album: Album, progress: Progress) -> dict[str, Any]:
     """The page's data. shown: what models show, by trial id; `album` is given their pictures."""
-    rows = [record for *_, record in by_rank(sweep.trials)]
+    rows = by_rank(sweep.trials)
+    records = [record for *_, record in rows]
     with_curves = {record.trial_id for record in ranked(sweep.trials)[:MOST_CURVES]}
     metric = metric_of(sweep)
     return {
@@ -48,11 +49,11 @@ def contents(sweep: SweepRecord, shown: Mapping[str, Shown], album: Album, progr
         "metric": {"name": metric.name, "sign": metric.sign},
         "search": [_dimension(name, dimension) for name, dimension in sweep.search.items()],
         "n": len(rows),
-        "columns": columns(sweep.trials),
+        "columns": columns(rows),
         "config": list(OF_CONFIG),
-        "given": given(sweep.trials, list(sweep.search)),
-        "curves": [curve(record) if record.trial_id in with_curves else None for record in rows],
-        "pictures": [shown[record.trial_id].stored(album) if record.trial_id in shown else None for record in rows],
+        "given": given(rows, list(sweep.search)),
+        "curves": [curve(record) if record.trial_id in with_curves else None for record in records],
+        "pictures": [shown[record.trial_id].stored(album) if record.trial_id in shown else None for record in records],
         "images": album.uris,
     }
 

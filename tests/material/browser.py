@@ -114,7 +114,17 @@ class Browser:
         return found["result"].get("value")
 
     def until(self, script: str) -> None:
-        self._until(lambda: self.run(script))
+        """Wait until an expression is true, also while the page loads itself anew."""
+
+        def is_true() -> Any:
+            try:
+                return self.run(script)
+            except BrowserError as error:
+                if "navigated" in str(error) or "Cannot find" in str(error) or "ReferenceError" in str(error):
+                    return False
+                raise
+
+        self._until(is_true)
 
     def move(self, x: float, y: float) -> None:
         self._mouse("mouseMoved", x, y)
@@ -159,8 +169,14 @@ class Browser:
         self.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
         self.frame()
 
-    def cpu_seconds(self) -> float:
-        """Of the page's process, all its threads, since it began."""
+    def cpu_seconds_to_open(self, url: str) -> float:
+        """Of the page's process, all its threads, until all is drawn."""
+        before = self._cpu_seconds()
+        self.open(url)
+        after = self._cpu_seconds()
+        return after - before if after > before else after  # the page may have a process of its own
+
+    def _cpu_seconds(self) -> float:
         metrics = self.send("Performance.getMetrics")["metrics"]
         return next(float(one["value"]) for one in metrics if one["name"] == "ProcessTime")
 

@@ -62,7 +62,7 @@ const slices = {
       chart.points.push(point);
       if (!isSelected(i)) dot(context, point.px, point.py, 1.5, faint, false);
     }
-    for (const { i, px, py } of chart.points) if (isSelected(i)) dot(context, px, py, N > 2000 ? 1.8 : 3, of(i), STATE[i] !== 'complete');
+    for (const { i, px, py } of chart.points) if (isSelected(i)) dot(context, px, py, N > 2000 ? 1.4 : 3, of(i), STATE[i] !== 'complete');
     context.globalAlpha = 1;
   },
 

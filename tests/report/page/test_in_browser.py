@@ -261,12 +261,11 @@ def test_the_page_of_a_sweep_that_runs_loads_itself_anew(tab: Browser, tmp_path:
     for n in (3, 5):
         path.write_text(page_text(contents(made_up(n), {}, Album(), "running") | {"rebuilt_every": 1}))
         if n == 3:
-            tab.open(f"file://{path}")
-            assert "Live: written" in tab.text("#built")
-            tab.run("change({sort: '-beta'})")
-    tab.until("document.readyState === 'complete' && byId('selected').textContent === '5 trials'")
-    assert tab.run("CHOSEN.sort") == "-beta"
-    tab.problems.clear()  # an evaluation may meet the page as it goes
+            tab.send("Page.navigate", url=f"file://{path}#sort=-beta")
+        tab.until(
+            f"byId('selected').textContent === '{n} trials' && byId('built').textContent.includes('Live: written')"
+        )
+    tab.until("CHOSEN.sort === '-beta'")
 
 
 def test_a_page_that_nobody_writes_any_more_says_so(tab: Browser, tmp_path: Path) -> None:
@@ -310,12 +309,11 @@ def test_ten_thousand_trials_open_in_under_two_seconds(tab: Browser, tmp_path: P
     """To the frame in which all is drawn. By the processor's time of the page: other tests share the machine."""
     path = tmp_path / "index.html"
     path.write_text(text_of(made_up(10_000)))
-    seconds = tab.open(f"file://{path}")
-    cpu_seconds = tab.cpu_seconds()
-    print(f"\n{path.stat().st_size / 1e6:.2f} MB, opened in {seconds:.2f} s, {cpu_seconds:.2f} s of CPU")
+    seconds = tab.cpu_seconds_to_open(f"file://{path}")
+    print(f"\n{path.stat().st_size / 1e6:.2f} MB, opened in {seconds:.2f} s of the processor")
     assert tab.text("#selected") == "10,000 trials"
     assert tab.run("plane.points.length") > 9000
-    assert cpu_seconds < 2.0
+    assert seconds < 2.0
     assert tab.problems == []
 
 
