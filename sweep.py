@@ -80,7 +80,7 @@ def resume(chosen: argparse.Namespace, ending: Ending) -> int:
 
 def sweep(chosen: argparse.Namespace, plan: Plan, place: SweepStorage, past: list[TrialRecord] | None = None) -> int:
     """Run what the plan still lacks, then build the report. past: of a sweep that is resumed, and held already."""
-    from report.output.live_events import SweepEvents
+    from report.live import LiveReport
     from tuning.cluster import checks, connect
     from tuning.sweep import lanes, manifest, run
 
@@ -94,12 +94,12 @@ def sweep(chosen: argparse.Namespace, plan: Plan, place: SweepStorage, past: lis
             stack.enter_context(storage.created(place, plan.expected_bytes()))
         checks.check(cluster, place, lanes.slot_bytes(plan, cluster))
         manifest.write_manifest(place, plan, cluster)
-        say("\n".join([f"Running on {cluster.describe()}{place.mirror_note}", *cluster.notes]))
+        say("\n".join([f"Running on {cluster.describe()}{place.mirror_note}", *cluster.notes, f"Page: {place.page}"]))
         space, past = plan.space, past or []
-        events = SweepEvents(place.folder, manifest.searched(plan), space.modes, place.not_mirrored(past))
-        stack.enter_context(closing(events))
+        record, unseen = manifest.record_of(plan, place, past), place.not_mirrored(past)
+        live = stack.enter_context(closing(LiveReport(record, space.modes, unseen, place.mirrored)))
         with Progress(space.n_runs, cluster.slots, list(space.dimensions), past, space.metric) as progress:
-            records = run.run(plan, place, cluster, images, [events, progress], progress, past, chosen.time_budget)
+            records = run.run(plan, place, cluster, images, [live, progress], progress, past, chosen.time_budget)
     return finish(chosen, plan, place, records)
 
 
@@ -139,7 +139,7 @@ def write_report(place: SweepStorage, data_dir: Path, top_k: int) -> None:
     with storage.writing(place, f"rebuild it with: {place.report_command}"):
         folder = build_report(read_sweep(place), data_dir, top_k, say)
         place.publish(BEST_FOLDER, REPORT_FOLDER)
-    say(f"Report: {as_typed(folder)}\nLook at it with: {place.look_command}")
+    say(f"Report: {as_typed(folder)}\nOpen {place.page}, or: {place.look_command}")
 
 
 if __name__ == "__main__":

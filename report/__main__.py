@@ -1,4 +1,4 @@
-"""Draw the figures of one checkpoint folder: `python -m report FOLDER`."""
+"""Draw the figures of one checkpoint folder: `python -m report FOLDER`; or compare sweeps: `python -m report A B`."""
 
 import json
 import sys
@@ -13,6 +13,8 @@ from report.options import ANIMATIONS, PROJECTOR, Options, parse
 from report.output.event_files import write_images
 from report.output.gif import draw_animations
 from report.output.projector import write_projector
+from report.page.document import PAGE_FILE, page, write_page
+from report.page.merge import merged, read_page
 from vae.datasets.registry import spec
 from vae.errors import CheckpointError, UserError
 from vae.files import LocalFiles, cannot_write
@@ -25,7 +27,8 @@ TRIALS = "trials"  # of a sweep's folder
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit code: 2 for a fault that the user can put right, reported one per line."""
     try:
-        for path in draw(parse(arguments)):
+        options = parse(arguments)
+        for path in compare(options) if options.others else draw(options):
             print(path, flush=True)
     except UserError as error:
         print("\n".join(f"error: {line}" for line in str(error).splitlines()), file=sys.stderr)
@@ -52,6 +55,14 @@ def draw(options: Options) -> Iterator[Path]:
     yield write_images(options.out, images)
     if options.wants(PROJECTOR):
         yield from write_projector(subject, options.out)
+
+
+def compare(options: Options) -> Iterator[Path]:
+    """Write one page of several sweeps. Raises UserError."""
+    text = page(merged([read_page(folder) for folder in (options.folder, *options.others)]))
+    with cannot_write(options.out / PAGE_FILE):
+        write_page(options.out, text)
+    yield options.out / PAGE_FILE
 
 
 def _write(folder: Path, name: str, content: bytes) -> Path:

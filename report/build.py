@@ -1,4 +1,4 @@
-"""Build a sweep's report: its figures and those of its best models, as PNG, as GIF and in TensorBoard."""
+"""Build a sweep's report: its figures and those of its best models, as PNG, as GIF, in TensorBoard and in one page."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +18,8 @@ from report.output.gif import animations
 from report.output.projector import write_projector
 from report.output.summary import NO_MODEL, summary
 from report.output.tags import animation_tag, model_tag, sweep_tag
+from report.page.document import write_page
+from report.page.final import final_page
 from tuning.records import SweepRecord
 from vae.errors import CheckpointError
 from vae.files import LocalFiles, rebuilt
@@ -39,13 +41,17 @@ def build_report(sweep: SweepRecord, data_dir: Path, top_k: int, say: Say) -> Pa
     look = HeldOut(sweep, data_dir).subject
     subjects = [look(one.checkpoint) for one in best]
     images: dict[str, bytes] = {}
+    figures: dict[int, dict[str, bytes]] = {one.rank: {} for one in best}
     with rebuilt(sweep.folder / "report") as folder:
         for path, tag, content in _images(sweep, best, look, say):
             (folder / path).parent.mkdir(exist_ok=True)
             (folder / path).write_bytes(content)
             images[tag] = content
+            if (rank := Path(path).parent.name.removeprefix("best_")).isdigit():
+                figures[int(rank)][Path(path).stem + "_over_training" * path.endswith(".gif")] = content
         _write_projector(subjects, folder)
         (folder / "summary.md").write_text(text, encoding="utf-8")
+        write_page(folder, final_page(sweep, best, figures, data_dir, say))
     # Written into the finished folder: TensorBoard would take a half-built sibling for a run of its own.
     write_images(sweep.folder / "report", images, text)
     return sweep.folder / "report"

@@ -34,3 +34,8 @@ def filled(parts: Iterable[str], n_characters: int) -> str:
         else:
             lines.append(part)
     return "\n".join(lines)
+
+
+def counted(n: int, noun: str) -> str:
+    """'1 trial', '1,200 trials'."""
+    return f"{n:,} {noun}{'s' * (n != 1)}"

@@ -17,12 +17,15 @@ from vae.datasets.names import default_data_dir
 from vae.errors import UserError
 
 ANIMATIONS, PROJECTOR = "animations", "projector"
+ABOUT = "Draw the figures of one trained model, or make one page that compares several sweeps."
+FOLDER = "holds model.safetensors: from `python -m vae`, best/1, trials/ID; two or more: the folders of sweeps"
 NAMES = (*FIGURES, ANIMATIONS, PROJECTOR)  # what can be drawn
 
 
 @dataclass(frozen=True)
 class Options:
-    """The checked command line. only: some of NAMES; () draws all that the model has."""
+    """The checked command line. only: some of NAMES; () draws all that the model has. others: sweeps to compare with
+    the one in `folder`; () where it holds a model."""
 
     folder: Path
     data_dir: Path
@@ -30,6 +33,7 @@ class Options:
     only: tuple[str, ...]
     figures: FigureOptions
     format: Format = "png"
+    others: tuple[Path, ...] = ()
 
     def wants(self, name: str) -> bool:
         return not self.only or name in self.only
@@ -44,18 +48,24 @@ def parse(arguments: Sequence[str] | None) -> Options:
     if given.format not in FORMATS:
         faults.append(f"--format {given.format}: must be one of {', '.join(FORMATS)}")
     faults += [_not_drawn(name) for name in only if name not in NAMES] + _faults(named)
+    folder, *others = given.folder
+    if others:
+        words = [*map(flag, named), *(["--only"] if only else [])]
+        faults += [f"{word}: of the figures of one model, but {len(given.folder)} folders are given" for word in words]
     if faults:
         raise UserError("\n".join(faults))
     figures = FigureOptions.model_validate_strings(named | ({"tsne": "true"} if "tsne" in only else {}))
-    out = given.out or given.folder / "figures"
-    return Options(given.folder, given.data_dir, out, only, figures, given.format)
+    out = given.out or (Path("compared") if others else folder / "figures")
+    return Options(folder, given.data_dir, out, only, figures, given.format, tuple(others))
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser("python -m report", description="Draw the figures of one trained model.", allow_abbrev=False)
-    parser.add_argument("folder", type=Path, help="holds model.safetensors: from `python -m vae`, best/1, trials/ID")
+    parser = Parser("python -m report", description=ABOUT, allow_abbrev=False)
+    parser.add_argument("folder", type=Path, nargs="+", help=FOLDER)
     parser.add_argument("--data-dir", type=Path, default=default_data_dir(), help="default: VAE_DATA_DIR, or data/")
-    parser.add_argument("--out", type=Path, help="folder for what is drawn; default: FOLDER/figures")
+    parser.add_argument(
+        "--out", type=Path, help="folder for what is drawn; default: FOLDER/figures, of sweeps compared"
+    )
     parser.add_argument("--format", default="png", metavar="F", help=f"of the figures: {', '.join(FORMATS)}")
     parser.add_argument("--only", metavar="NAME,...", help=f"draw these alone, of {', '.join(NAMES)}")
     figures = parser.add_argument_group("figures")

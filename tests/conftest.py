@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import settings
 
+from tests.material.browser import CHROMIUM
 from tests.material.idx_files import FILES, FOLDERS, write_numbered
 from tests.material.sweeps import MIXED_SPACE, FinishedSweep, succeed
 from vae.datasets.names import default_data_dir
@@ -37,11 +38,14 @@ def _missing() -> dict[str, pytest.MarkDecorator]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     missing = _missing()
     no_gpu = pytest.mark.skip(reason="torch sees no CUDA device")
+    no_browser = pytest.mark.skip(reason="no chromium here: apt-get install chromium")
     for item in items:
         for marker in missing.keys() & {mark.name for mark in item.iter_markers()}:
             item.add_marker(missing[marker])
         if "gpu" in item.keywords and not torch.cuda.is_available():
             item.add_marker(no_gpu)
+        if "browser" in item.keywords and CHROMIUM is None:
+            item.add_marker(no_browser)
 
 
 @pytest.fixture(autouse=True)

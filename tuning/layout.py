@@ -15,6 +15,8 @@ LOCK_FILE = "driver.lock"
 MIRROR_FILE = "mirror.txt"  # only in the mirror of a bucket: says what the folder is
 BEST_FOLDER = "best"  # best/1, best/2, ...: the best models
 REPORT_FOLDER = "report"
+PAGE_FILE = "index.html"  # in the report's folder, also while the sweep runs
+SUMMARY_FILE = "summary.md"  # in the report's folder; a folder without it has only the page of a sweep that runs
 
 # The driver's files of a trial's folder; vae.storage names those of its model.
 CONFIG_FILE = "config.json"

@@ -190,7 +190,7 @@ class Configuration:
 class SweepRecord:
     """What a sweep's folder says. `manifest` is the whole manifest; `search` is what it says of the dimensions:
     {"latent_size": {"type": "int", "low": 2, "high": 64, "log": true}, "activation": {"type": "categorical",
-    "choices": ["relu", "tanh"]}, ...}.
+    "choices": ["relu", "tanh"]}, ...}. wall_seconds: that the sweep has run, without the time between two runs.
     """
 
     name: str
@@ -201,6 +201,7 @@ class SweepRecord:
     search: dict[str, dict[str, Any]]
     manifest: dict[str, Any]
     trials: list[TrialRecord]
+    wall_seconds: float = 0.0
     files: Callable[[str, int], Files] | None = None  # by trial id and attempt; None: in the sweep's folder
 
     def files_of(self, record: TrialRecord) -> Files:

@@ -1,7 +1,8 @@
 """The lines below a figure's title: which model or which sweep it is of."""
 
-from report.drawing.markers import MARKERS, counted
+from report.drawing.markers import MARKERS
 from report.drawing.style import signed
+from report.labels import counted
 from tuning.records import SweepRecord
 from vae.cli.format import shown
 from vae.config import TrialConfig

@@ -1,4 +1,4 @@
-"""Marks that the figures of a sweep share: trials by state, solid and dashed lines, counts in words."""
+"""Marks that the figures of a sweep share: trials by state, solid and dashed lines."""
 
 from collections.abc import Sequence
 
@@ -30,8 +30,3 @@ def line_handles(solid: str, dashed: str) -> list[Line2D]:
         Line2D([], [], color=MUTED, ls="-", label=solid),
         Line2D([], [], color=MUTED, ls=DASH, label=dashed),
     ]
-
-
-def counted(n: int, noun: str) -> str:
-    """'1 trial', '1,200 trials'."""
-    return f"{n:,} {noun}{'s' * (n != 1)}"

@@ -79,12 +79,12 @@ def _front_row(sweep: SweepRecord, record: TrialRecord) -> Row:
 
 def _test_row(sweep: SweepRecord, one: EvaluatedModel) -> Row:
     of_trial = {MODEL: f"best {one.rank}", "trial": one.record.trial_id, **_values(sweep, one.record)}
-    return {**of_trial, **_ranked_by(one), **_numbers("test ", one.test)}
+    return {**of_trial, **_ranked_by(one), **numbers_row("test ", one.test)}
 
 
 def _validation_row(one: EvaluatedModel) -> Row:
     of_trial = {MODEL: f"best {one.rank}", "trial": one.record.trial_id}
-    return of_trial | _numbers("", one.validation_evaluation)
+    return of_trial | numbers_row("", one.validation_evaluation)
 
 
 def _ranked_by(one: EvaluatedModel) -> Row:
@@ -101,7 +101,7 @@ def _values(sweep: SweepRecord, record: TrialRecord) -> Row:
     return {name: shown(value) for name, value in values.items()}
 
 
-def _numbers(of_split: str, found: Evaluation) -> Row:
+def numbers_row(of_split: str, found: Evaluation) -> Row:
     """of_split: the start of the columns' names."""
     row: Row = {}
     for name in ("ELBO", "rate", "distortion", "noisy ELBO", "noisy rate", "noisy distortion"):

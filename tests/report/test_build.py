@@ -1,5 +1,7 @@
 """The report as a whole: of a sweep, through a running TensorBoard, and of one checkpoint from the command line."""
 
+import base64
+import io
 import json
 import os
 import subprocess
@@ -13,8 +15,12 @@ from PIL import Image
 
 from report.__main__ import main, read_history
 from report.build import build_report
+from report.drawing.tiles import tile
+from report.models import image_choice
+from report.models.checkpoints import HeldOut, read_checkpoint
 from report.output.event_files import read_events
 from report.output.tags import model_tag, sweep_tag
+from report.page.document import embedded
 from tests.material.reports import SEARCH, copied_to, record, sweep, trained
 from tests.material.tensorboard import serving
 from tuning.records import SweepRecord, ranked
@@ -100,6 +106,39 @@ def test_the_summary_has_the_datasets_note_and_the_test_numbers(built: SweepReco
             assert column["trial"] == numbers["trial_id"]
             assert column[f"{of_split}ELBO"] == f"{numbers[split]['elbo']:.2f}"
             assert column[f"{of_split}images"] == "180"
+
+
+def test_the_page_has_the_pictures_of_every_model_and_the_best_in_full(built: SweepRecord) -> None:
+    data = embedded((built.folder / "report" / "index.html").read_text())
+    pictures = dict(zip(data["columns"]["trial_id"], data["pictures"], strict=True))
+    assert pictures.pop("broken") is None
+    for trial in built.trials[:3]:
+        found = pictures[trial.trial_id]
+        assert len(found["kl"]) == trial.config.latent_size
+        assert found["kl"] == sorted(found["kl"], reverse=True)
+        assert {"inputs", "outputs", "samples"} < found.keys()
+    head = data["sweeps"][0]
+    assert [model["trial_id"] for model in head["models"]] == [one.trial_id for one in ranked(built.trials)[:2]]
+    for rank, model in enumerate(head["models"], start=1):
+        numbers = json.loads((built.folder / f"best/{rank}/metrics.json").read_text())
+        assert ["test ELBO", f"{numbers['test']['elbo']:.2f}"] in model["numbers"]
+        assert {name.replace(" ", "_") for name, _ in model["figures"]} >= FIGURES
+    assert head["warnings"] == ["1 trial failed: RuntimeError: no space left"]
+
+
+def test_the_pages_reconstructions_are_those_of_the_model(built: SweepRecord) -> None:
+    """Decoded here once more, from the model's file."""
+    data = embedded((built.folder / "report" / "index.html").read_text())
+    first = ranked(built.trials)[0]
+    place = data["columns"]["trial_id"].index(first.trial_id)
+    content = base64.b64decode(data["images"][data["pictures"][place]["outputs"]].partition(",")[2])
+    strip = np.asarray(Image.open(io.BytesIO(content)).convert("L"), dtype=float)
+    checkpoint = read_checkpoint(first, built)
+    subject = HeldOut(built, Path("unused")).subject(checkpoint)
+    places, _ = image_choice.grid(subject.images.labels, 10, n_rows=1)
+    expected = tile(subject.decode(subject.codes[places]), 10).astype(float)
+    assert strip.shape == expected.shape
+    assert np.abs(strip - expected).mean() < 8, "a lossy picture, of the right images"
 
 
 def test_the_summary_says_in_a_line_why_a_trial_failed(built: SweepRecord) -> None:

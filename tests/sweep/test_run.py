@@ -20,6 +20,7 @@ from optuna.trial import TrialState
 from PIL import Image
 
 import sweep
+from report.page.document import embedded
 from tests.material.sweeps import (
     Ended,
     FinishedSweep,
@@ -259,6 +260,7 @@ def test_the_sweep_ends_with_the_best_trials_the_report_and_the_tensorboard_comm
     stdout, rows = finished_sweep.ended.stdout, leaderboard(finished_sweep.folder)
     assert "Report: runs/mixed/report\n" in stdout
     assert "tensorboard --logdir runs/mixed --samples_per_plugin images=100\n" in stdout
+    assert "Open runs/mixed/report/index.html, or: tensorboard" in stdout
     assert f"best val_elbo {float(rows[0]['val_elbo']):.2f} (trial {rows[0]['trial_id']}:" in stdout
     table = [line.split("│")[1:-1] for line in stdout.splitlines() if line.startswith("│")]
     shown = [[cell.strip() for cell in row[:4]] for row in table]
@@ -363,6 +365,19 @@ def _run(command: list[str], cwd: Path) -> Ended:
 
 
 @pytest.mark.slow
+def test_the_sweeps_page_has_every_trial_with_what_became_of_it(folder: Path) -> None:
+    data = embedded((folder / "report" / "index.html").read_text())
+    rows = leaderboard(folder)
+    assert data["columns"]["trial_id"] == [row["trial_id"] for row in rows]
+    assert data["columns"]["state"] == [row["state"] for row in rows]
+    assert [found is not None for found in data["pictures"]] == [row["checkpoint"] != "" for row in rows]
+    (head,) = data["sweeps"]
+    assert head["progress"] == "ended"
+    assert head["command"].endswith("sweep.py --space mixed.yaml --name mixed --seed 3")
+    assert 0 < head["wall_seconds"] < 3600
+    assert any(line.startswith("1 trial failed: diverged in epoch") for line in head["warnings"])
+
+
 def test_the_report_is_rebuilt_from_the_checkpoints_to_the_same_images(folder: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(folder, tmp_path / "elsewhere" / "mixed"))
     shutil.rmtree(copy / "report")

@@ -5,10 +5,12 @@ dies. An event is on storage before the sweep acts on it; a trial's `trials/ID/m
 epoch. A reader ignores a last line that a crash cut off.
 """
 
+import bisect
 import json
+import math
 import operator
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -114,6 +116,27 @@ def read_trials(place: Place) -> list[TrialRecord]:
     for record, name, content in zip(records.values(), names, place.get_all(names), strict=True):
         record.history = _history(place.where(name), content)
     return list(records.values())
+
+
+def wall_seconds(place: Place, begun: Sequence[str]) -> float:
+    """How long the sweep has run: from the start of each run to the last event before the next one.
+
+    begun: when each run began, in ISO format; what is no such time counts nothing.
+    """
+    times = sorted(at for _, event in _parsed(place.events()) if (at := _seconds(event.get("at"))) is not None)
+    starts = sorted(at for when in begun if (at := _seconds(when)) is not None)
+    total = 0.0
+    for start, end in zip(starts, [*starts[1:], math.inf], strict=True):
+        last = bisect.bisect_left(times, end) - 1
+        total += max(0.0, times[last] - start) if last >= 0 else 0.0
+    return total
+
+
+def _seconds(when: Any) -> float | None:
+    try:
+        return datetime.fromisoformat(when).timestamp()
+    except (TypeError, ValueError):
+        return None
 
 
 def _replay(records: dict[str, TrialRecord], event: dict[str, Any]) -> None:

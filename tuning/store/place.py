@@ -19,7 +19,17 @@ from pathlib import Path
 from typing import TextIO
 
 from tuning.errors import StorageError
-from tuning.layout import DEFAULT_STORAGE, LEDGER_FILE, LOCK_FILE, MANIFEST_FILE, MIRROR_FILE, as_typed, attempt_folder
+from tuning.layout import (
+    DEFAULT_STORAGE,
+    LEDGER_FILE,
+    LOCK_FILE,
+    MANIFEST_FILE,
+    MIRROR_FILE,
+    PAGE_FILE,
+    REPORT_FOLDER,
+    as_typed,
+    attempt_folder,
+)
 from tuning.records import TrialRecord
 from tuning.store.attempts import AttemptFiles
 from tuning.store.bucket import Bucket, BucketFiles, bucket_at, folders_below
@@ -70,6 +80,11 @@ class SweepStorage:
     def report_command(self) -> str:
         """The command that rebuilds its report from the current working directory."""
         return self._command("--report")
+
+    @property
+    def page(self) -> str:
+        """The sweep's page, as the user would type it; the driver writes it as the sweep goes."""
+        return str(as_typed(self.folder / REPORT_FOLDER / PAGE_FILE))
 
     @property
     def look_command(self) -> str:

@@ -13,9 +13,9 @@ from typing import Any
 from tuning.cluster.allot import Cluster
 from tuning.errors import StorageError
 from tuning.layout import MANIFEST_FILE, REPOSITORY
-from tuning.records import SweepRecord
+from tuning.records import SweepRecord, TrialRecord
 from tuning.space.model import SearchSpace
-from tuning.store.ledger import read_trials
+from tuning.store.ledger import read_trials, wall_seconds
 from tuning.store.place import SweepStorage
 from tuning.sweep.plan import Plan
 from vae.datasets.names import is_folder
@@ -151,7 +151,13 @@ def _described(images: dict[str, Any]) -> str:
 
 def read_sweep(storage: SweepStorage) -> SweepRecord:
     """All that the report needs to know of a sweep. Raises StorageError."""
-    plan = read_plan(storage)
+    return record_of(read_plan(storage), storage, read_trials(storage.place))
+
+
+def record_of(plan: Plan, storage: SweepStorage, trials: list[TrialRecord]) -> SweepRecord:
+    """The same of a sweep whose plan and trials are known. Raises StorageError."""
+    manifest = _read(storage)
+    begun = [str(run.get("when")) for run in read_runs(storage)]
     return SweepRecord(
         name=plan.name,
         folder=storage.folder,
@@ -159,8 +165,9 @@ def read_sweep(storage: SweepStorage) -> SweepRecord:
         dataset_note=plan.dataset_note,
         image_shape=plan.image_shape,
         search=searched(plan),
-        manifest=_read(storage),
-        trials=read_trials(storage.place),
+        manifest=manifest,
+        trials=trials,
+        wall_seconds=wall_seconds(storage.place, begun),
         files=storage.trial_files,
     )
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tuning.errors import StorageError
-from tuning.layout import LEDGER_FILE, MANIFEST_FILE, REPORT_FOLDER
+from tuning.layout import LEDGER_FILE, MANIFEST_FILE, REPORT_FOLDER, SUMMARY_FILE
 from tuning.records import TrialRecord, grouped
 from tuning.space.dimensions import AnyDimension, Categorical
 from tuning.store.ledger import read_trials
@@ -59,14 +59,15 @@ def _reopen(past: Sequence[TrialRecord]) -> str:
 
 
 def has_report(storage: SweepStorage) -> bool:
-    """Whether there is a report of the sweep as it is: nothing was written into the ledger since.
+    """Whether there is a report of the sweep as it is: nothing was written into the ledger since. A page alone, which
+    is written while the sweep runs, is no report.
 
     False of a sweep in a bucket: a driver adds its claim to the ledger before it could look.
     """
     if storage.uri:
         return False
-    report, ledger = storage.folder / REPORT_FOLDER, storage.folder / LEDGER_FILE
-    return report.is_dir() and report.stat().st_mtime >= ledger.stat().st_mtime
+    summary, ledger = storage.folder / REPORT_FOLDER / SUMMARY_FILE, storage.folder / LEDGER_FILE
+    return summary.is_file() and summary.stat().st_mtime >= ledger.stat().st_mtime
 
 
 def how_to_go_on(plan: Plan, records: Sequence[TrialRecord], resume_command: str) -> list[str]:

@@ -12,8 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from report.drawing.markers import HOLLOW, MARKERS, NO_TRIAL, counted, state_handles
+from report.drawing.markers import HOLLOW, MARKERS, NO_TRIAL, state_handles
 from report.drawing.style import HIGHLIGHT, MUTED, OF_VALUES, log_ticks, message_figure, new_figure, signed, styled
+from report.labels import counted
 from report.numbers.sweep.rate_distortion import RateDistortion, free_place
 from report.numbers.sweep.scores import Point
 from tuning.records import State

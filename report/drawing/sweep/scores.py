@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
-from report.drawing.markers import COLOURS, HOLLOW, MARKERS, NO_TRIAL, counted, state_handles
+from report.drawing.markers import COLOURS, HOLLOW, MARKERS, NO_TRIAL, state_handles
 from report.drawing.style import INK, MUTED, VALIDATION, WIDTH, log_ticks, message_figure, new_figure, styled
-from report.labels import name_of, named, words
+from report.labels import counted, name_of, named, words
 from report.numbers.sweep.scores import History, Metric, Point, Repeats, Slice, Slices
 
 MAX_COLUMNS = 3  # of slices

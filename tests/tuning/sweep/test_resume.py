@@ -13,7 +13,7 @@ from tests.material.epochs import of_elbo
 from tests.material.ledgers import finish
 from tuning.cluster.allot import Cluster, Node
 from tuning.errors import SpaceError, StorageError
-from tuning.layout import LEDGER_FILE, MANIFEST_FILE, REPORT_FOLDER
+from tuning.layout import LEDGER_FILE, MANIFEST_FILE, REPORT_FOLDER, SUMMARY_FILE
 from tuning.records import TrialRecord, trial_id
 from tuning.space.model import SearchSpace
 from tuning.store.folder import Folder
@@ -121,9 +121,16 @@ def test_other_versions_are_said_in_one_line_where_there_is_something_to_run(fol
 def test_a_report_is_there_until_the_ledger_goes_on(folder: Path) -> None:
     assert not has_report(SweepStorage(folder))
     (folder / REPORT_FOLDER).mkdir()
+    (folder / REPORT_FOLDER / SUMMARY_FILE).touch()
     assert has_report(SweepStorage(folder))
-    later = (folder / REPORT_FOLDER).stat().st_mtime + 5
+    later = (folder / REPORT_FOLDER / SUMMARY_FILE).stat().st_mtime + 5
     os.utime(folder / LEDGER_FILE, (later, later))
+    assert not has_report(SweepStorage(folder))
+
+
+def test_the_page_that_is_written_while_a_sweep_runs_is_no_report(folder: Path) -> None:
+    (folder / REPORT_FOLDER).mkdir()
+    (folder / REPORT_FOLDER / "index.html").touch()
     assert not has_report(SweepStorage(folder))
 
 
@@ -131,6 +138,7 @@ def test_the_report_of_a_sweep_in_a_bucket_is_made_again(folder: Path) -> None:
     """Its mirror has no ledger to compare with."""
     (folder / LEDGER_FILE).unlink()
     (folder / REPORT_FOLDER).mkdir()
+    (folder / REPORT_FOLDER / SUMMARY_FILE).touch()
     assert not has_report(SweepStorage(folder, "s3://bucket/sweeps/x"))
 
 

@@ -1,0 +1,51 @@
+"""The head of the page in words."""
+
+from pathlib import Path
+
+from report.page.headline import best_lines, hints, warnings
+from tests.material.reports import record, sweep
+from tuning.records import SweepRecord, TrialRecord
+
+NOWHERE = Path("nowhere")
+
+
+def of(*trials: TrialRecord) -> SweepRecord:
+    return sweep(NOWHERE, list(trials))
+
+
+def test_the_best_is_named_with_its_lead_and_its_settings() -> None:
+    lines = best_lines(of(record("0000", [-110.0]), record("0001", [-104.25], beta=0.5), record("0002", [-106.0])))
+    assert lines[0] == (
+        "Trial 0001: validation ELBO \N{MINUS SIGN}104.25 nats per image, "
+        "at latent size 2, \N{GREEK SMALL LETTER BETA} 0.5, activation relu."
+    )
+    assert lines[1] == "It is 1.75 nats ahead of trial 0002."
+    assert "one seed" in lines[2]
+
+
+def test_the_spread_over_seeds_stands_beside_the_mean() -> None:
+    trials = [record("0000-1", [-100.0]), record("0000-2", [-102.0]), record("0001-1", [-110.0])]
+    line = best_lines(of(*trials))[0]
+    assert line.startswith("Configuration 0000: validation ELBO \N{MINUS SIGN}101.00 \N{PLUS-MINUS SIGN} 1.41")
+
+
+def test_a_sweep_without_a_finite_epoch_has_no_best() -> None:
+    assert best_lines(of(record("0000", [], "failed"))) == []
+
+
+def test_failures_are_counted_by_cause() -> None:
+    trials = [record(f"{k:04d}", [], "failed") for k in range(3)]
+    for one, error in zip(
+        trials, ("diverged in epoch 3", "diverged in epoch 12", "Traceback\nOSError: full"), strict=True
+    ):
+        one.error = error
+    assert warnings(of(*trials)) == ["2 trials failed: diverged in epoch 3", "1 trial failed: OSError: full"]
+
+
+def test_a_range_whose_edge_the_best_crowd_should_be_wider() -> None:
+    betas = [9.5, 9.0, 9.8, 8.0, 7.5, 1.0, 0.5, 0.2, 2.0, 3.0]
+    best_first = [record(f"{k:04d}", [-100.0 - k], beta=beta, latent_size=8) for k, beta in enumerate(betas)]
+    best_last = [record(f"{k:04d}", [-100.0 + k], beta=beta, latent_size=8) for k, beta in enumerate(betas)]
+    line = "The best 5 trials crowd the edge of \N{GREEK SMALL LETTER BETA}: try values above 10."
+    assert hints(of(*best_first)) == [line]
+    assert hints(of(*best_last)) == []
