@@ -105,7 +105,7 @@ def test_every_option_is_a_flag_with_its_meaning_and_default(capsys: pytest.Capt
         assert flag(name) in shown
         assert str(field.description) in shown
         assert field.annotation is bool or f"(default {field.default})" in shown
-    assert "interpolations, latents, tsne" in shown
+    assert "interpolations, latents, kl_per_dimension, learning_curves, tsne" in shown
 
 
 def test_flags_become_options(tmp_path: Path) -> None:

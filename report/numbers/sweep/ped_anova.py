@@ -42,13 +42,13 @@ def grid(dimension: Mapping[str, Any], values: Sequence[Any]) -> Grid:
 
 
 def _n_places(dimension: Mapping[str, Any]) -> int:
-    low, high, step = float(dimension["low"]), float(dimension["high"]), dimension.get("step")
+    low, high, step = (float(dimension.get(name) or 0) for name in ("low", "high", "step"))
     if low == high:
         return 1
     if dimension["type"] == "int" and dimension.get("log"):
         return min(math.ceil(math.log(high - low + 1) / math.log(2)) + 1, MOST_PLACES)
     if dimension["type"] == "int" or step:
-        return min(round((high - low) / (step or 1)) + 1, MOST_PLACES)
+        return min(round((high - low) / (step or 1.0)) + 1, MOST_PLACES)
     return MOST_PLACES
 
 

@@ -33,13 +33,13 @@ SEARCHED = {name: SEARCH[name] for name in ("latent_size", "beta")}
 
 @cache
 def _mixed() -> dict[str, Figure]:
-    """Four finished trials, a pruned one among them and one far worse, one running. Trial f only failed."""
+    """Four finished trials, a pruned one among them and one worse, one running. Trial f only failed."""
     trials = [
         record("a", [-120.0, -105.0], rate=10.0, beta=0.5, latent_size=4),
         record("b", [-101.0], rate=20.0, beta=0.25, latent_size=8),
         record("c", [-103.0], "pruned", rate=12.0, beta=1.0, latent_size=16),
         record("d", [-108.0], rate=15.0, beta=2.0, latent_size=2),
-        record("e", [-300.0], "pruned", rate=1.0, beta=4.0, latent_size=32),
+        record("e", [-125.0], "pruned", rate=1.0, beta=4.0, latent_size=32),
         record("f", [], "failed"),
         record("g", [-102.0], "running", rate=18.0, beta=0.7, latent_size=3),
         record("h", [-104.0], rate=14.0, beta=8.0, latent_size=5),
