@@ -15,10 +15,10 @@ sweep: .venv/installed
 	$(BIN)/python sweep.py --space beta_study $(ARGS)
 
 test: .venv/installed-dev
-	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -m "not slow" -n 2 --dist worksteal $(ARGS)
 
 test-all: test
-	$(BIN)/python -m pytest -m slow -n 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -m slow -n 2 --dist worksteal $(ARGS)
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

@@ -11,15 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tuning import options
+from tuning.at_hand import at_hand
 from tuning.layout import BEST_FOLDER, REPORT_FOLDER, as_typed
 from tuning.records import TrialRecord
-from tuning.space.load import list_spaces, load_space
+from tuning.space.load import load_space
 from tuning.store import place as storage
 from tuning.store.place import SweepStorage
 from tuning.view.console import CONSOLE, say
+from tuning.view.ending import Ending
 from tuning.view.leaderboard import best_table
 from tuning.view.progress import Progress
-from vae.errors import UserError
 
 if TYPE_CHECKING:
     from tuning.sweep.plan import Plan
@@ -30,22 +31,15 @@ if TYPE_CHECKING:
 
 def main(arguments: list[str] | None = None) -> int:
     """The exit code: 0 done, 1 every trial failed, 2 a mistake of the user, 130 stopped before the end."""
-    try:
+    with Ending(arguments) as ending:
         chosen = options.parse(arguments)
-        if chosen.list_spaces:
-            say("\n".join(f"{name:20} {description}" for name, description in list_spaces().items()))
-            return 0
-        command = resume if chosen.resume else rebuild_report if chosen.report else start
-        return command(chosen)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("Stopped.", file=sys.stderr)
-        return 130
+        ending.notify = chosen.notify
+        command = resume if chosen.resume else rebuild_report if chosen.report else start if chosen.space else at_hand
+        ending.code = command(chosen, ending)
+    return ending.code
 
 
-def start(chosen: argparse.Namespace) -> int:
+def start(chosen: argparse.Namespace, ending: Ending) -> int:
     """Start a new sweep: space -> plan -> folder -> trials -> report."""
     space = load_space(chosen.space, options.overrides(chosen))
     from tuning.sweep.cost import estimate
@@ -56,20 +50,22 @@ def start(chosen: argparse.Namespace) -> int:
     if chosen.dry_run:
         estimated = estimate(plan, chosen.pack)
         lines = [f"Would run {plan.name}: {space.description}", f"dataset {plan.dataset_note}", *estimated]
+        ending.result = {"would_run": plan.name, "lines": lines}
         say("\n  ".join(lines))
         return 0
     storage.refuse_existing(place)
+    ending.storage = place
     say(f"Sweep {plan.name}: {space.description}")
     return sweep(chosen, plan, place)
 
 
-def resume(chosen: argparse.Namespace) -> int:
+def resume(chosen: argparse.Namespace, ending: Ending) -> int:
     """Go on with a sweep: with every trial that has not finished, then with those that it still lacks."""
     from report.output.live_events import SweepEvents
     from tuning.sweep import manifest, run
     from tuning.sweep.resume import resumed
 
-    place = storage.locate(chosen.storage, chosen.resume, "--resume")
+    place = ending.storage = storage.locate(chosen.storage, chosen.resume, "--resume")
     storage.open_existing(place)
     with storage.held(place):  # first the lock, then the reading: another driver may end only now
         found = resumed(place, chosen.trials, chosen.data_dir, chosen.retry_failed)
@@ -126,10 +122,10 @@ def finish(chosen: argparse.Namespace, plan: Plan, place: SweepStorage, records:
     return 0 if is_whole or chosen.time_budget else 130
 
 
-def rebuild_report(chosen: argparse.Namespace) -> int:
+def rebuild_report(chosen: argparse.Namespace, ending: Ending) -> int:
     from tuning.sweep.manifest import read_plan
 
-    place = storage.locate(chosen.storage, chosen.report, "--report")
+    place = ending.storage = storage.locate(chosen.storage, chosen.report, "--report")
     storage.open_existing(place)
     write_report(place, chosen.data_dir or read_plan(place).data_dir, chosen.top_k)
     return 0

@@ -16,7 +16,10 @@ from vae.datasets.names import NAMES
 UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 # A resumed sweep keeps what it was started with: these would change its numbers.
 NOT_WITH_RESUME = ("space", "name", "epochs", "dataset", "seed", "settings", "dry_run")
-WITH_REPORT = ("report", "data_dir", "storage", "top_k", "verbose")
+WITH_REPORT = ("report", "data_dir", "storage", "top_k", "verbose", "json", "notify")
+WHAT = ("space", "resume", "report", "list_spaces", "list", "status", "stop", "add")
+AT_HAND = ("list", "status", "stop", "add")  # these look at a sweep, or ask something of it
+WITH_AT_HAND = (*AT_HAND, "storage", "json")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -30,11 +33,19 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """The options, checked as far as the command line alone allows. Raises SpaceError."""
     parser = _parser()
     options = parser.parse_args(arguments)
-    given = [name for name in ("space", "resume", "report", "list_spaces") if getattr(options, name)]
+    given = [name for name in WHAT if getattr(options, name)]
     if len(given) != 1:
-        raise SpaceError("give one of --space NAME, --resume NAME, --report NAME, --list-spaces")
+        raise SpaceError(
+            "give one of --space NAME, --resume NAME, --report NAME, --list-spaces, --list, --status NAME, "
+            "--stop NAME, --add NAME KEY=VALUE,..."
+        )
     if options.retry_failed and not options.resume:
         raise SpaceError("--retry-failed: only with --resume NAME; the failed trials of that sweep run again")
+    if options.trial and not options.stop:
+        raise SpaceError("--trial: only with --stop NAME; that trial ends, and the sweep goes on")
+    if given[0] in AT_HAND:
+        others = [name for name in vars(options) if name not in (*WITH_AT_HAND, "trial")]
+        _refuse(parser, options, others, f"--{given[0]}: nothing is started; it takes --storage and --json")
     if options.resume:
         _refuse(parser, options, NOT_WITH_RESUME, "--resume: a resumed sweep keeps what it was started with")
     if options.report:
@@ -80,6 +91,13 @@ def _parser() -> _Parser:
     what.add_argument("--retry-failed", action="store_true", help="with --resume: failed trials run again")
     what.add_argument("--report", type=_word, metavar="NAME", help="rebuild the report of a sweep from its checkpoints")
     what.add_argument("--list-spaces", action="store_true", help="the studies in search_spaces/")
+    what.add_argument("--list", action="store_true", help="the sweeps that there are: state, trials, best, age")
+    what.add_argument("--status", type=_word, metavar="NAME", help="how far a sweep has come, whoever runs it")
+    what.add_argument("--stop", type=_word, metavar="NAME", help="stop a sweep that another shell or machine runs")
+    what.add_argument("--trial", type=_word, metavar="ID", help="with --stop: stop this trial alone")
+    what.add_argument(
+        "--add", type=_word, nargs=2, metavar=("NAME", "KEY=VALUE,..."), help="a configuration that is tried next"
+    )
     what.add_argument("--dry-run", action="store_true", help="with --space: what would run and cost; starts nothing")
     study = parser.add_argument_group("the study")
     study.add_argument("--name", type=_word, help="the sweep's folder; default: the space's name and the time")
@@ -111,6 +129,11 @@ def _parser() -> _Parser:
     machines.add_argument("--max-concurrent", type=_whole(1), metavar="N", help="trials at a time; default: what fits")
     machines.add_argument("--time-budget", type=_seconds, metavar="TIME", help="stop after 90s, 30m, 8h; then resume")
     machines.add_argument("--verbose", action="store_true", help="show Ray's own messages")
+    scripts = parser.add_argument_group("for scripts")
+    scripts.add_argument("--json", action="store_true", help="the result, or the fault, as JSON on standard output")
+    scripts.add_argument(
+        "--notify", type=_word, metavar="COMMAND", help="run at the end, with the result as JSON on its standard input"
+    )
     return parser
 
 

@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
+from threading import Event
 
 import ray
 
@@ -41,13 +42,13 @@ def check_storage(nodes: Sequence[Node], storage: SweepStorage) -> None:
         )
 
 
-def blind_nodes(nodes: Sequence[Node], storage: SweepStorage) -> list[Node]:
+def blind_nodes(nodes: Sequence[Node], storage: SweepStorage, over: Event | None = None) -> list[Node]:
     """The live nodes that do not see what the driver writes into the sweep's folder, or whose own files it does not
-    see."""
+    see. over: see `ask`."""
     marker = storage.folder / f".check-{uuid.uuid4().hex}"
     marker.write_text("driver")
     try:
-        answers = ask(nodes, _probe, str(marker))
+        answers = ask(nodes, _probe, str(marker), over=over)
         return [
             node
             for node, answer in zip(nodes, answers, strict=True)

@@ -83,7 +83,7 @@ def _start(request: Request) -> None:
     if request.address is None:
         make_private_token()  # not to join a cluster: that has one, or wants none
         os.environ["PYTHONPATH"] = os.pathsep.join([str(REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])])
-        ray.init(address="local", include_dashboard=False, **quiet)
+        _start_here(quiet)
         return
     try:
         address = _found(request.address)
@@ -92,6 +92,15 @@ def _start(request: Request) -> None:
         ray.init(address=address, runtime_env=job.without_jobs_own(runtime_env), **quiet)
     except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
         raise no_cluster(request.address, str(error)) from None
+
+
+def _start_here(quiet: dict[str, Any]) -> None:
+    try:
+        ray.init(address="local", include_dashboard=False, **quiet)
+    except Exception as error:
+        if "timed out during startup" not in str(error):  # all that tells this one: it is of no class of its own
+            raise
+        raise ClusterError("Ray did not start on this machine in time: it may be too busy now; try again") from None
 
 
 def _found(address: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import ray
@@ -17,6 +18,7 @@ from tuning.cluster.allot import Node
 from tuning.errors import ClusterError
 
 NODE_SECONDS = 60  # a node has this long to answer
+SLICE_SECONDS = 0.2  # between two looks whether the answer is still wanted
 RETRY_SECONDS = 2
 HEAD = "node:__internal_head__"  # a resource that only the head has
 PACKAGES = ("ray", "torch", "torchvision", "numpy", "pydantic", "safetensors")  # what workers train with
@@ -56,23 +58,24 @@ def node_of(actor: Any) -> str:
     return str(known["Address"]["NodeID"]) if known else ""
 
 
-def ask(nodes: Sequence[Node], task: Any, *arguments: Any) -> list[Any]:
+def ask(nodes: Sequence[Node], task: Any, *arguments: Any, over: Event | None = None) -> list[Any]:
     """Run a task on each of these nodes, all at once: its answer, or a RayError where it failed or took too long.
 
-    Where it fails it is tried once more: the code may just be on its way to the node.
+    Where it fails it is tried once more: the code may just be on its way to the node. Once `over` is set, nobody
+    wants an answer, and those that have not come are given up.
     """
-    answers = _ask(nodes, task, *arguments)
+    over = over or Event()
+    answers = _ask(nodes, task, arguments, over)
     failed = [
         node for node, answer in zip(nodes, answers, strict=True) if isinstance(answer, RayTaskError | RaySystemError)
     ]
-    if not failed:
+    if not failed or over.wait(RETRY_SECONDS):
         return answers
-    time.sleep(RETRY_SECONDS)
-    again = dict(zip([node.node_id for node in failed], _ask(failed, task, *arguments), strict=True))
+    again = dict(zip([node.node_id for node in failed], _ask(failed, task, arguments, over), strict=True))
     return [again.get(node.node_id, answer) for node, answer in zip(nodes, answers, strict=True)]
 
 
-def _ask(nodes: Sequence[Node], task: Any, *arguments: Any) -> list[Any]:
+def _ask(nodes: Sequence[Node], task: Any, arguments: Sequence[Any], over: Event) -> list[Any]:
     """The tasks take no CPU, so nodes whose CPUs are all at work answer too."""
     answers = [
         task.options(
@@ -80,7 +83,10 @@ def _ask(nodes: Sequence[Node], task: Any, *arguments: Any) -> list[Any]:
         ).remote(node.node_id, *arguments)
         for node in nodes
     ]
-    ready, _ = ray.wait(answers, num_returns=len(answers), timeout=NODE_SECONDS) if answers else ([], [])
+    ready: list[Any] = []
+    deadline = time.monotonic() + NODE_SECONDS
+    while len(ready) < len(answers) and time.monotonic() < deadline and not over.is_set():
+        ready, _ = ray.wait(answers, num_returns=len(answers), timeout=SLICE_SECONDS)
     return [
         _result(answer) if answer in ready else GetTimeoutError(f"no answer in {NODE_SECONDS} s") for answer in answers
     ]
@@ -93,12 +99,13 @@ def _result(answer: Any) -> Any:
         return error
 
 
-def surveyed(nodes: Sequence[Node]) -> tuple[list[Node], list[str]]:
+def surveyed(nodes: Sequence[Node], over: Event | None = None) -> tuple[list[Node], list[str]]:
     """These nodes with the GPUs that torch can train on, and a line for each thing that a user should know.
 
     A node that has died meanwhile is left out. Raises ClusterError for a node that cannot run the sweep's code.
+    over: see `ask`.
     """
-    answers = ask(nodes, _survey, [node.node_id for node in nodes if node.gpus])
+    answers = ask(nodes, _survey, [node.node_id for node in nodes if node.gpus], over=over)
     of_live = [
         (node, answer)
         for node, answer in zip(nodes, answers, strict=True)

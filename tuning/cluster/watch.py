@@ -1,7 +1,8 @@
 """Follow the nodes while a sweep runs: check and use those that join, and say in one line what died with a node."""
 
+import threading
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -17,6 +18,7 @@ from tuning.store.place import SweepStorage
 
 LOOK_SECONDS = 1.0  # between two looks at the nodes; each is one call to the head
 RECENT_SECONDS = 60.0  # what failed on a node so long before its death, failed of that
+CLOSE_SECONDS = 10.0  # for a check to end that was told to; a single call of Ray's may take so long
 FENCE_SECONDS = 30.0  # for the fence of a node that was there before the sweep; nothing of ours is on it
 
 
@@ -42,8 +44,9 @@ class NodeWatch(Callback):  # type: ignore[misc]
         self._nodes = {node.node_id: node for node in cluster.nodes}
         self._node_of: dict[str, str] = {}  # the node of each trial that has a worker
         self._failed_on: dict[str, tuple[str, float]] = {}  # of each trial that failed: where and when
-        self._checker = ThreadPoolExecutor(1)
         self._checks: dict[str, Future[str]] = {}  # of nodes that have just joined
+        self._threads: list[threading.Thread] = []  # the checks run there
+        self._over = threading.Event()  # ends the checks
         self._fenced: dict[str, Any] = {}  # by node: the actor that holds what trials must not use
         self._looked_at = time.monotonic()
         self.slots = cluster.slots_on(cluster.nodes)
@@ -90,13 +93,35 @@ class NodeWatch(Callback):  # type: ignore[misc]
             self._checks.pop(node.node_id, None)
         for node in new:  # the checks take seconds: not in Tune's loop
             self._nodes[node.node_id] = node
-            self._checks[node.node_id] = self._checker.submit(self._unfit, node)
+            self._checks[node.node_id] = self._check(node)
         for node_id in [node_id for node_id, check in self._checks.items() if check.done()]:
             self._admit(node_id, self._checks.pop(node_id).result())
         self.slots = self._cluster.slots_on(self._fit())
         for node in lost:
             self._tell_loss(node)
         self._looked_at = time.monotonic()
+
+    def _check(self, node: Node) -> Future[str]:
+        """What `_unfit` says, from a thread of its own."""
+        found: Future[str] = Future()
+
+        def check() -> None:
+            try:
+                found.set_result(self._unfit(node))
+            except Exception as error:  # whatever it is, the loop that asks for the result raises it
+                found.set_exception(error)
+
+        thread = threading.Thread(target=check, daemon=True, name=f"check {node.address}")
+        self._threads = [one for one in self._threads if one.is_alive()] + [thread]
+        thread.start()
+        return found
+
+    def close(self) -> None:
+        """End the checks that are under way. A node that does not answer has a minute, and the sweep's end must not
+        wait for it; and a thread that is inside Ray while Ray shuts down brings the process down."""
+        self._over.set()
+        for thread in self._threads:
+            thread.join(CLOSE_SECONDS)
 
     def _fit(self) -> list[Node]:
         """The nodes that trials may run on."""
@@ -121,9 +146,9 @@ class NodeWatch(Callback):  # type: ignore[misc]
         self._view.say(refused)
 
     def _unfit(self, node: Node) -> str:
-        """Why a node gets no trials, '' if it may. In a thread of its own."""
+        """Why a node gets no trials, '' if it may. In a thread of its own; what it says after `close` nobody reads."""
         try:
-            found, notes = surveyed([node])
+            found, notes = surveyed([node], self._over)
         except ClusterError as error:
             return str(error)
         if not found:
@@ -131,7 +156,7 @@ class NodeWatch(Callback):  # type: ignore[misc]
         (usable,) = found
         for note in notes:
             self._view.say(note)
-        if not self._storage.uri and blind_nodes([node], self._storage):
+        if not self._storage.uri and blind_nodes([node], self._storage, self._over):
             return f"it cannot read and write {self._storage.folder}"
         if not self._cluster.gpus_per_trial:
             return ""

@@ -139,12 +139,21 @@ class Study:
         value: float | None = getattr(metrics, name)
         return value if self._has_intermediate and value is not None and math.isfinite(value) else None
 
-    def propose(self) -> tuple[int, dict[str, Any]]:
-        """The next configuration: its number, and its values, with those of conditional dimensions where they apply."""
+    @property
+    def is_free(self) -> bool:
+        """Whether the next configuration is none of those that the space begins with."""
+        return len(self._study.get_trials(deepcopy=False)) >= len(self._first)
+
+    def propose(self, wanted: dict[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
+        """The next configuration: its number, and its values, with those of conditional dimensions where they apply.
+
+        wanted: values that it has; what they leave out is proposed."""
         number = len(self._study.get_trials(deepcopy=False))
         self._study.sampler = make_sampler(self._space, self._seed, number)
-        if number < len(self._first):
-            self._study.enqueue_trial(self._first[number])
+        if wanted is None and number < len(self._first):
+            wanted = self._first[number]
+        if wanted is not None:
+            self._study.enqueue_trial(wanted)
         dimensions = self._space.dimensions
         trial = self._study.ask({name: self._distributions[name] for name in dimensions if not dimensions[name].when})
         for name in dimensions:

@@ -8,8 +8,8 @@ from tuning.errors import SpaceError
 from tuning.layout import SPACES
 from tuning.space.document import Document, read
 from tuning.space.faults import Fault, nearest, printable, sound_part
-from tuning.space.model import SearchSpace
-from tuning.space.overrides import Overrides, apply
+from tuning.space.model import MOST_TRIALS, SearchSpace
+from tuning.space.overrides import Overrides, apply, scalar
 from tuning.space.rules import faults_of
 
 # What decides which modes there are: where it is at fault, a metric that does not suit the modes only follows.
@@ -29,6 +29,25 @@ def load_space(name_or_path: str, overrides: Overrides | None = None) -> SearchS
     if faults or space is None:
         raise SpaceError(_report(document, faults))
     return space
+
+
+def configuration(space: SearchSpace, text: str, option: str) -> dict[str, Any]:
+    """Values of searched hyperparameters as typed, 'latent_size=20,beta=2': those that a baseline of the space could
+    have. What is left out is for the sampler to propose. Raises SpaceError with every fault."""
+    values = {}
+    for setting in text.split(","):
+        key, equals, value = setting.partition("=")
+        if not equals or not key.strip():
+            raise SpaceError(f"{option}: expected key=value,key=value, such as latent_size=20,beta=2")
+        values[key.strip()] = scalar(value, option)
+    if unknown := [name for name in values if name not in space.dimensions]:
+        searched = ", ".join(space.dimensions) or "nothing"
+        raise SpaceError(f"{option}: {unknown[0]} is not searched there; searched: {searched}")
+    content = space.model_dump(exclude_none=True)
+    found, faults = _validated({**content, "baselines": [values], "trials": MOST_TRIALS, "repeats": 1})
+    if faults or found is None:
+        raise SpaceError("\n".join(f"{option}: {fault.message}" for fault in faults))
+    return dict(found.baselines[0].model_dump(exclude_none=True))
 
 
 def _find(name_or_path: str) -> Path:

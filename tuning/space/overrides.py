@@ -41,14 +41,15 @@ def apply(document: Document, overrides: Overrides) -> None:
         option = f"--set {printable(setting)}"
         if not equals or not key.strip():
             raise SpaceError(f"{option}: expected key=value, such as batch_size=256 or scheduler.type=none")
-        _set(document, key.strip(), _scalar(text, option), option)
+        _set(document, key.strip(), scalar(text, option), option)
     # Last, what the file says of trials and grace follows the changes, unless an option says it.
     if overrides.trials is None and _changes_grid(document, in_file.get("search")):
         _follow_grid(document)
     _shorten_grace(document, overrides)
 
 
-def _scalar(text: str, option: str) -> Any:
+def scalar(text: str, option: str) -> Any:
+    """A value as it would stand in the file. Raises SpaceError."""
     try:
         return yaml.load(text, Loader)
     except (yaml.YAMLError, RecursionError):

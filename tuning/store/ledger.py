@@ -33,13 +33,14 @@ class Ledger:
         self._place = place
         self._metrics: dict[str, Lines] = {}  # of the trials that have not finished
 
-    def proposed(self, record: TrialRecord) -> None:
-        """Record that a trial exists."""
+    def proposed(self, record: TrialRecord, request: str | None = None) -> None:
+        """Record that a trial exists. request: the name of that in which somebody wanted it, tuning.store.requests."""
         self._place.put_later(
             f"{record.folder}/{CONFIG_FILE}", record.config.model_dump_json(indent=2).encode() + b"\n"
         )
         config = record.config.model_dump()
-        self._write("proposed", record, params=record.params, config=config, metric=record.metric)
+        wanted: dict[str, Any] = {"request": request} if request else {}
+        self._write("proposed", record, params=record.params, config=config, metric=record.metric, **wanted)
         self._open_metrics(record)
 
     def started(self, record: TrialRecord) -> None:

@@ -4,7 +4,7 @@ import os
 import re
 from pathlib import Path
 
-from tuning.layout import LOCK_FILE
+from tuning.layout import LOCK_FILE, MIRROR_FILE
 
 # vae.files.LocalFiles writes a file beside, as .NAME.PID; tuning.cluster.checks probes a storage with .check-...
 NAMELESS = re.compile(r"\..+\.\d+|\.check-[0-9a-f]{32}.*")
@@ -23,7 +23,8 @@ def clear(folder: Path) -> None:
 
 
 def is_abandoned(folder: Path) -> bool:
-    """Whether it is that of a sweep which was killed before it had a manifest: a lock, and nothing else with a name.
+    """Whether it is that of a sweep which was killed before it had a manifest: a lock, and the note of a mirror where
+    the sweep is in a bucket, and nothing else with a name.
 
     Such a sweep cannot be resumed. Whoever gets the lock may begin in its folder.
     """
@@ -31,4 +32,5 @@ def is_abandoned(folder: Path) -> bool:
         names = os.listdir(folder)
     except OSError:
         return False
-    return [name for name in names if not is_leftover(name)] == [LOCK_FILE]
+    named = {name for name in names if not is_leftover(name)}
+    return LOCK_FILE in named and named <= {LOCK_FILE, MIRROR_FILE}

@@ -11,6 +11,7 @@ import re
 import shlex
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from vae.files import LocalFiles
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 FREE_BYTES = 64 * 2**20  # a sweep is not started with less
+LOOKS = 5  # at a lock that somebody has
 
 
 @dataclass(frozen=True)
@@ -140,15 +142,19 @@ def locate(storage: str | None, name: str, option: str = "--name") -> SweepStora
 
 def refuse_existing(storage: SweepStorage) -> None:
     """Raises StorageError where something of the sweep's name exists already."""
-    for where, exists in (
-        (str(storage.folder.parent), os.path.lexists(storage.folder) and not is_abandoned(storage.folder)),
-        ((storage.uri or "").rpartition("/")[0], storage.uri and storage.place.list("")),
-    ):
-        if exists:
-            raise StorageError(
-                f"--name {storage.name}: a sweep of that name is in {where}; "
-                f"resume it with --resume {storage.name}, or choose another --name"
-            )
+    in_bucket = storage.place.list("") if storage.uri else []
+    if in_bucket and MANIFEST_FILE not in in_bucket:
+        raise StorageError(
+            f"--name {storage.name}: {storage.uri} has {in_bucket[0]} and no {MANIFEST_FILE}: another driver begins "
+            "that sweep now, or was killed as it began it; choose another --name, or remove what is there"
+        )
+    is_there = os.path.lexists(storage.folder) and not is_abandoned(storage.folder)
+    if in_bucket or is_there:
+        where = str(storage.folder.parent) if is_there else (storage.uri or "").rpartition("/")[0]
+        raise StorageError(
+            f"--name {storage.name}: a sweep of that name is in {where}; "
+            f"resume it with --resume {storage.name}, or choose another --name"
+        )
 
 
 @contextmanager
@@ -221,6 +227,23 @@ def _has_manifest(storage: SweepStorage) -> bool:
     return os.path.isfile(storage.folder / MANIFEST_FILE)  # False in a folder it may not read
 
 
+def is_held(storage: SweepStorage) -> bool | None:
+    """Whether a driver runs the sweep now; None where only the driver knows: in a bucket, or without locks."""
+    if storage.uri:
+        return None
+    try:
+        with (storage.folder / LOCK_FILE).open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError as error:
+        return True if error.errno == errno.EWOULDBLOCK else False if error.errno == errno.ENOENT else None
+    return False
+
+
+def sweeps_in(storage: str | None) -> list[SweepStorage]:
+    """Every sweep below --storage, by name. Raises StorageError for a bucket that cannot be reached."""
+    return [locate(storage, name) for name in _sweeps_beside(locate(storage, "any"))]
+
+
 def _sweeps_beside(storage: SweepStorage) -> list[str]:
     if storage.uri:
         parent = storage.uri.rpartition("/")[0]
@@ -266,7 +289,7 @@ def _lock(storage: SweepStorage) -> TextIO:
     """Lock the sweep for this driver until the file is closed or the process ends. Raises StorageError."""
     file = (storage.folder / LOCK_FILE).open("a")
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _flock(file)
     except OSError as error:
         file.close()
         if error.errno == errno.EWOULDBLOCK:
@@ -277,6 +300,15 @@ def _lock(storage: SweepStorage) -> TextIO:
             "another folder"
         ) from None
     return file
+
+
+def _flock(file: TextIO) -> None:
+    """Raises OSError. One who only looks whether the sweep runs has the lock for a moment, see is_held."""
+    for _ in range(LOOKS):
+        with suppress(BlockingIOError):
+            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        time.sleep(0.05)
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _has_no_trial(storage: SweepStorage) -> bool:

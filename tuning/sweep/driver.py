@@ -17,10 +17,11 @@ from tuning.search.study import Study
 from tuning.store.bucket import tell
 from tuning.store.ledger import Ledger
 from tuning.store.place import SweepStorage
+from tuning.store.requests import Requests
 from tuning.sweep.failures import FailuresInARow
 from tuning.sweep.manifest import note_run
 from tuning.sweep.plan import Plan
-from tuning.sweep.queue import DEATHS, TrialQueue
+from tuning.sweep.queue import DEATHS, Proposal, TrialQueue
 from tuning.view.leaderboard import LEADERBOARD_SECONDS, write_leaderboard
 from vae.model.metrics import EpochMetrics
 
@@ -57,7 +58,9 @@ class Sweep(Callback):  # type: ignore[misc]
                 self._retry(record)
         storage.bring(STUDY_FILE)  # what a sampler noted there; the trials come from the ledger
         self._study = Study(storage.folder, plan.space, plan.seed, past)
-        self.queue = TrialQueue(plan.space, plan.seed, self._study.propose, past)
+        self.requests = Requests(storage.place)
+        self._wanted: dict[str, str] = {}  # by configuration, the name of the request that wanted it
+        self.queue = TrialQueue(plan.space, plan.seed, self._next_configuration, past)
         self._failures = FailuresInARow(slots)
         self._checkpoint_epochs: dict[str, int] = {}
         self._noted: set[str] = set()  # trials whose note was shown, and what devices said of themselves
@@ -72,13 +75,24 @@ class Sweep(Callback):  # type: ignore[misc]
         if record.trial_id in self.records:
             self._begin_again(record)
         else:
-            self._ledger.proposed(record)
+            request = self._wanted.pop(record.configuration, None)
+            self._ledger.proposed(record, request)
             self.records[record.trial_id] = record
+            if request:
+                self.requests.fulfilled(request)
         n_known = len(record.history)
         if record.stops_at is not None:
             n_known = min(n_known, record.stops_at - 1)  # the worker tells its last epoch again, for Tune to stop it
         config = record.config.model_dump()
         return {"trial_id": record.trial_id, "config": config, "n_known": n_known, "attempt": record.attempt}
+
+    def _next_configuration(self) -> Proposal:
+        """What somebody wants next, or else the study."""
+        wanted = self.requests.next_wanted() if self._study.is_free else None
+        number, params = self._study.propose(wanted and wanted[1])
+        if wanted:
+            self._wanted[f"{number:04d}"] = wanted[0]
+        return number, params
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         record = self._record(trial)
@@ -200,6 +214,7 @@ class Sweep(Callback):  # type: ignore[misc]
     def _finish(self, record: TrialRecord) -> None:
         self.queue.ended(record)
         self._ledger.finished(record)
+        self.requests.ended(record.trial_id)
         self._study.tell(self._configuration(record))
         for observer in self._observers:
             observer.finished(record)

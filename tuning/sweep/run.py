@@ -15,6 +15,7 @@ from ray.tune import CheckpointConfig, FailureConfig, RunConfig, TuneConfig, Tun
 from ray.tune.error import TuneError
 from ray.tune.progress_reporter import ProgressReporter
 from ray.tune.search import Searcher
+from ray.tune.stopper import FunctionStopper
 
 from tuning.cluster.allot import Cluster
 from tuning.cluster.watch import NodeWatch, View
@@ -63,11 +64,13 @@ def run(
         # handed over to it; such trials have a fit of their own afterwards, whose scheduler knows all the others.
         # Then come the trials whose trainer died again and again: one of them kills it, and whichever trained
         # beside it fell with it. One at a time, each either ends well or is found out.
-        while sweep.queue.n_to_run:
-            _fit(sweep, plan, cluster, context, watch, time_budget)
-            if time_budget is not None or not sweep.queue.take_back():
-                break
+        with sweep.requests:
+            while sweep.queue.n_to_run:
+                _fit(sweep, plan, cluster, context, watch, time_budget)
+                if time_budget is not None or not sweep.queue.take_back():
+                    break
     finally:
+        watch.close()
         sweep.close()
     return list(sweep.records.values())
 
@@ -122,6 +125,7 @@ def _fit(
         run_config=RunConfig(
             name="tune",
             storage_path=str(tunes_own),
+            stop=FunctionStopper(lambda _, result: sweep.requests.ends(result["config"]["trial_id"])),
             callbacks=[sweep, watch],
             checkpoint_config=CheckpointConfig(checkpoint_at_end=False),  # trials keep their own
             failure_config=FailureConfig(max_failures=DEATHS - 1),

@@ -11,6 +11,7 @@ from rich.live import Live
 from rich.table import Table
 
 from tuning.records import TrialRecord, ranked, ranked_by
+from tuning.view.console import CONSOLE
 from vae.cli.format import duration, number, shown
 from vae.model.metrics import EpochMetrics
 
@@ -37,7 +38,7 @@ class Progress:
         self._records = {record.trial_id: record for record in past}
         self._n_before = sum(record.has_ended for record in past)
         self._running: dict[str, TrialRecord] = {}
-        self._console = Console()
+        self._console = Console(stderr=CONSOLE.stderr)
         self._live = Live(get_renderable=self._table, console=self._console, refresh_per_second=2, transient=True)
         self._began = self._said = time.monotonic()
 

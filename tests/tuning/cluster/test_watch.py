@@ -1,6 +1,6 @@
 """tuning/cluster/watch.py: what a user is told of nodes that come and go, and which of them get trials.
 
-Ray's list of nodes and what each node says of itself are made up; tests/sweep/test_cluster.py has real nodes."""
+Ray's list of nodes and what each node says of itself are made up; tests/sweep/cluster/ has real nodes."""
 
 import time
 from collections.abc import Sequence
@@ -36,12 +36,12 @@ class Machines:
         monkeypatch.setattr(watched, "LOOK_SECONDS", 0.0)
         monkeypatch.setattr(watched, "live_nodes", lambda: list(self.live))
         monkeypatch.setattr(watched, "surveyed", self._surveyed)
-        monkeypatch.setattr(watched, "blind_nodes", lambda nodes, _: [node for node in nodes if node in self.blind])
+        monkeypatch.setattr(watched, "blind_nodes", lambda nodes, *_: [node for node in nodes if node in self.blind])
         monkeypatch.setattr(watched, "fence", lambda node: self.fenced.append(node.address))
         monkeypatch.setattr(watched, "node_of", lambda actor: actor)
 
     @staticmethod
-    def _surveyed(nodes: Sequence[Node]) -> tuple[list[Node], list[str]]:
+    def _surveyed(nodes: Sequence[Node], over: object = None) -> tuple[list[Node], list[str]]:
         sizes = [BYTES.get(node.node_id, 0) for node in nodes]
         return [
             replace(node, gpus=node.gpus if size else 0.0, gpu_bytes=size)

@@ -83,6 +83,19 @@ def test_a_sweep_in_the_bucket_is_not_started_anew_from_another_machine(storage:
     assert not there.folder.exists()
 
 
+def test_a_name_that_a_killed_driver_has_only_claimed_is_told_with_what_to_remove(storage: SweepStorage) -> None:
+    """It could not be resumed either, and each message named the other way out."""
+    holds = created(storage, NO_BYTES)
+    holds.__enter__()
+    bucket = Bucket(storage.uri)
+    claim = bucket.list("")
+    fault = rf"--name x: {storage.uri} has {claim[0]} and no manifest\.json: .* choose another --name, or remove"
+    with pytest.raises(StorageError, match=fault):
+        refuse_existing(storage)
+    bucket.delete(claim)
+    refuse_existing(storage)
+
+
 def test_a_machine_with_an_older_mirror_resumes_the_buckets_longer_history(
     storage: SweepStorage, tmp_path: Path
 ) -> None:

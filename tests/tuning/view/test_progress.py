@@ -158,7 +158,7 @@ def test_a_failed_trial_is_told_at_once_with_its_error_as_it_is(
 def test_on_a_terminal_a_table_follows_and_a_line_stays(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     file = io.StringIO()
 
-    def terminal() -> Console:
+    def terminal(stderr: bool) -> Console:
         return Console(file=file, force_terminal=True, width=100)
 
     monkeypatch.setattr(progress_module, "Console", terminal)

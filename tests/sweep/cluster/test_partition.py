@@ -1,13 +1,12 @@
 """A node that is cut off in the middle of a trial, and comes back when the trial has ended elsewhere."""
 
-import os
 import signal
 from pathlib import Path
 
 import pytest
 
-from tests.material.sweeps import Process, events, files_below, leaderboard, metrics, session_of, start
-from tests.sweep.test_cluster import DISABLED, Head, Node
+from tests.material.ray_nodes import DISABLED, Head, Node, freeze
+from tests.material.sweeps import events, files_below, leaderboard, metrics, session_of, start
 from vae.storage.checkpoint import MODEL_FILE, unpack_model
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -19,12 +18,6 @@ WATCHFUL = {
     "RAY_health_check_failure_threshold": "3",
 }
 SWEEP = ("--space", "quick", "--name", "it", "--trials", "2", "--epochs", "60", "--set", "scheduler.type=none")
-
-
-def freeze(node: Process, number: signal.Signals) -> None:
-    """SIGSTOP is what a machine that others do not reach looks like to them; SIGCONT brings it back."""
-    for pid in session_of(node.pid):
-        os.kill(pid, number)
 
 
 def test_a_node_that_was_cut_off_and_comes_back_changes_nothing_of_what_is_newer(tmp_path: Path) -> None:
