@@ -23,10 +23,10 @@ const slices = {
     const percent = (share) => `${Math.round(100 * share)} %`;
     const rows = found.rows.map(({ label, share, interval }) => {
       const track = el('span', { class: 'track' }, el('i', { class: 'bar' })), [low, high] = interval || [];
-      track.firstChild.style.width = percent(share);
+      track.firstChild.style.width = `${100 * share}%`;
       if (interval) {
         const range = el('i', { class: 'range' });
-        range.style.left = percent(low);
+        range.style.left = `${100 * low}%`;
         range.style.width = `${Math.max(0.4, 100 * (high - low))}%`;
         track.append(range);
       }

@@ -305,6 +305,25 @@ def test_two_sweeps_share_one_page(tab: Browser, tmp_path: Path) -> None:
     assert tab.problems == []
 
 
+def test_the_bars_of_importance_are_as_long_as_the_shares(tab: Browser, tmp_path: Path) -> None:
+    data = contents(made_up(12), {}, Album(), "ended")
+    rows = [("beta", 0.75, (0.5, 0.875)), ("latent size", 0.25, (0.125, 0.375))]
+    named = [dict(zip(("label", "share", "interval"), row, strict=True)) for row in rows]
+    data["sweeps"][0]["importance"] = {"rows": named, "note": "Said below."}
+    path = tmp_path / "index.html"
+    path.write_text(page_text(data))
+    tab.open(f"file://{path}")
+    lengths = tab.run(
+        "[...document.querySelectorAll('.importance-row')].map((row) => {"
+        "const boxes = ['.track', '.bar', '.range'].map((name) => row.querySelector(name).getBoundingClientRect());"
+        "const [track, bar, range] = boxes;"
+        "return [bar.width, range.x - track.x, range.width].map((one) => one / track.width); })"
+    )
+    for (_, share, (low, high)), found in zip(rows, lengths, strict=True):
+        assert found == pytest.approx([share, low, high - low], abs=0.01)
+    assert "beta\n75 %, 50 to 88 %" in tab.text("#importance")
+
+
 def test_ten_thousand_trials_open_in_under_two_seconds(tab: Browser, tmp_path: Path) -> None:
     """To the frame in which all is drawn. By the processor's time of the page: other tests share the machine."""
     path = tmp_path / "index.html"
