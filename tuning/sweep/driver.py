@@ -20,7 +20,7 @@ from tuning.store.place import SweepStorage
 from tuning.sweep.failures import FailuresInARow
 from tuning.sweep.plan import Plan
 from tuning.sweep.queue import DEATHS, TrialQueue
-from tuning.view.leaderboard import LEADERBOARD_SECONDS, write_leaderboard
+from tuning.view.leaderboard import LeaderboardFile
 from vae.model.metrics import EpochMetrics
 
 # What Ray and the worker say of a process that died, in contrast to an exception that was raised in one; and of a node
@@ -60,7 +60,8 @@ class Sweep(Callback):  # type: ignore[misc]
         self._failures = FailuresInARow(slots)
         self._checkpoint_epochs: dict[str, int] = {}
         self._noted: set[str] = set()  # trials whose note was shown
-        self._written_at = self._pushed_at = time.monotonic()
+        self._leaderboard = LeaderboardFile(storage.folder)
+        self._pushed_at = time.monotonic()
 
     def __getstate__(self) -> dict[str, Any]:
         return {}  # Tune pickles it into its own snapshots, which nothing reads
@@ -158,9 +159,8 @@ class Sweep(Callback):  # type: ignore[misc]
             raise RepeatedFailureError(f"{why}; put that right, then go on with: {go_on}")
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        if time.monotonic() - self._written_at > LEADERBOARD_SECONDS:
-            write_leaderboard(self._storage.folder, list(self.records.values()))
-            self._written_at = time.monotonic()
+        if self._leaderboard.is_due:
+            self._leaderboard.write(list(self.records.values()))
         if self._storage.uri and time.monotonic() - self._pushed_at > PUSH_SECONDS:
             self._storage.mirrored(LEADERBOARD_FILE)
             self._pushed_at = time.monotonic()
@@ -168,7 +168,7 @@ class Sweep(Callback):  # type: ignore[misc]
     def close(self) -> None:
         """Write what is left to write. A sweep that was stopped does not wait for a bucket that does not answer."""
         records = list(self.records.values())
-        write_leaderboard(self._storage.folder, records)
+        self._leaderboard.write(records)
         for name in (LEADERBOARD_FILE, STUDY_FILE):
             self._storage.mirrored(name)
         self._ledger.close(patient=self._plan.is_whole(records))
