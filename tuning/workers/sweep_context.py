@@ -12,7 +12,7 @@ from tuning.store.place import SweepStorage
 class SweepContext:
     """train, validation: uint8 [N, D], read in place from Ray's object store. preview_epochs: epochs whose
     results come with images; None: all. n_slots: trials that train together on a device; 0: each alone.
-    metric: SearchSpace.metric."""
+    metric: SearchSpace.metric. deciding_epochs: those at which the scheduler may stop a trial; None: all."""
 
     train: np.ndarray
     validation: np.ndarray
@@ -24,6 +24,7 @@ class SweepContext:
     preview_epochs: frozenset[int] | None = None
     n_slots: int = 0
     metric: str = "val_elbo"
+    deciding_epochs: frozenset[int] | None = None
 
     def tensors(self) -> tuple[Any, Any]:
         """The images as tensors over Ray's shared memory. torch warns that it is read-only; nothing writes to it."""
