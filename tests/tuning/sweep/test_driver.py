@@ -10,10 +10,9 @@ from tests.material.epochs import of_elbo
 from tests.material.plans import plan
 from tests.material.sweeps import ledger
 from tuning.errors import RepeatedFailureError
-from tuning.layout import STUDY_FILE
 from tuning.records import TrialRecord
 from tuning.search.early_stopping import make_scheduler
-from tuning.search.study import _open
+from tuning.search.study import load_study
 from tuning.store.folder import Folder
 from tuning.store.ledger import Ledger, read_trials
 from tuning.store.place import SweepStorage
@@ -179,7 +178,7 @@ def test_every_epoch_of_a_result_reaches_ledger_study_and_observers(tmp_path: Pa
     (record,) = read_trials(Folder(tmp_path))
     assert record.history == epochs[:5]
     assert watching.told == [(epoch, epoch) for epoch in range(1, 6)]
-    (in_study,) = _open(tmp_path / STUDY_FILE).get_trials()
+    (in_study,) = load_study(tmp_path).get_trials()
     assert in_study.intermediate_values == {epoch: -100.0 + epoch for epoch in range(1, 6)}
 
 
