@@ -14,7 +14,6 @@ left is the bookkeeping, which is to take no longer at trial 10,000 than at tria
 import argparse
 import json
 import math
-import resource
 import shutil
 import subprocess
 import sys
@@ -102,10 +101,16 @@ def _measured(watch: Stopwatch, folder: Path, wall_seconds: float) -> dict[str, 
         "epochs": watch.n_epochs,
         "early": watch.per_trial(EARLY),
         "late": watch.per_trial(LATE),
-        "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "memory": peak_memory(),
         "disk": sum(path.stat().st_size for path in files),
         "files": len(files),
     }
+
+
+def peak_memory() -> int:
+    """Bytes of this process; ru_maxrss would be that of the process that started it, where that was larger."""
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) * 1024
 
 
 class CalledTrial:
