@@ -1,6 +1,6 @@
 """Whether TPE proposes worse from an excerpt of its history than from all of it.
 
-    python -m benchmarks.tpe_history --trials 400 --seeds 3 --histories 100 1000000
+    python -m benchmarks.tpe_history --trials 3000 --seeds 3 --histories 1000 1000000
 
 Each sweep asks for one configuration after the other and is told the recorded ELBO of the nearest one of
 benchmarks/curves. Higher is better: the best, and the mean of the last quarter of the proposals.
@@ -40,9 +40,9 @@ def scores(n_trials: int, seed: int) -> tuple[list[float], float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--trials", type=int, default=400)
+    parser.add_argument("--trials", type=int, default=3_000)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--histories", type=int, nargs="+", default=[100, 1_000_000])
+    parser.add_argument("--histories", type=int, nargs="+", default=[1_000, 1_000_000])
     chosen = parser.parse_args()
     print("\n".join([*describe(("optuna",)), "", "| history | best | mean of the last quarter | ms a proposal |"]))
     print("|---|---|---|---|", flush=True)
