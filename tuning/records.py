@@ -66,9 +66,10 @@ class TrialRecord:
         history, n_seen, reached = self._running
         if history is not self.history or n_seen > len(history):
             n_seen, reached = 0, None
-        if n_seen < len(self.history):
-            reached = best([*([] if reached is None else [reached]), *self.history[n_seen:]], self.config.keep)
-        self._running = (self.history, len(self.history), reached)
+        n_now = len(self.history)  # once: the live view's thread asks too, while the driver adds epochs
+        if n_seen < n_now:
+            reached = best([*([] if reached is None else [reached]), *self.history[n_seen:n_now]], self.config.keep)
+        self._running = (self.history, n_now, reached)
         return reached
 
     @property

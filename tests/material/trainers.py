@@ -58,9 +58,11 @@ def in_a_thread(call: Callable[..., Any], *arguments: Any) -> Future[Any]:
     return future
 
 
-def results_of(trainer: Trainer, trial_id: str, one: TrialConfig, n_known: int = 0) -> list[Result]:
+def results_of(
+    trainer: Trainer, trial_id: str, one: TrialConfig, n_known: int = 0, report_seconds: float = 0.0
+) -> list[Result]:
     """What a worker does with a trial: join, ask until it is done, leave."""
-    trainer.join(trial_id, one.model_dump(), n_known)
+    trainer.join(trial_id, one.model_dump(), n_known, report_seconds=report_seconds)
     results = [trainer.result(trial_id)]
     while not results[-1]["done"]:
         results.append(trainer.result(trial_id))
@@ -68,9 +70,13 @@ def results_of(trainer: Trainer, trial_id: str, one: TrialConfig, n_known: int =
     return results
 
 
-def train_together(trainer: Trainer, trials: dict[str, TrialConfig]) -> dict[str, list[Result]]:
+def train_together(
+    trainer: Trainer, trials: dict[str, TrialConfig], report_seconds: float = 0.0
+) -> dict[str, list[Result]]:
     """Every trial by a thread of its own."""
-    ends = {trial_id: in_a_thread(results_of, trainer, trial_id, one) for trial_id, one in trials.items()}
+    ends = {
+        trial_id: in_a_thread(results_of, trainer, trial_id, one, 0, report_seconds) for trial_id, one in trials.items()
+    }
     return {trial_id: end.result(SECONDS) for trial_id, end in ends.items()}
 
 
@@ -95,8 +101,12 @@ def assert_same_history(ours: list[EpochMetrics], theirs: list[EpochMetrics]) ->
 
 
 def metrics_in(results: list[Result]) -> list[EpochMetrics]:
-    fields = EpochMetrics.__dataclass_fields__
-    return [EpochMetrics(**{name: result[name] for name in fields if name in result}) for result in results]
+    """Every epoch that these results tell."""
+    fields, told = EpochMetrics.__dataclass_fields__, []
+    for result in results:
+        told += [metrics for metrics, _ in result["earlier"]]
+        told.append(EpochMetrics(**{name: result[name] for name in fields if name in result}))
+    return told
 
 
 def assert_same_tensors(ours: bytes | None, theirs: bytes | None) -> None:

@@ -6,9 +6,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
+from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler
 
 from tuning.records import TrialRecord, score
+from tuning.search.median_rule import MedianRule
 from tuning.space.model import SearchSpace
 from vae.model.metrics import EpochMetrics
 
@@ -91,7 +92,7 @@ def _numpy_seeded(*seed: int) -> Iterator[None]:
         np.random.set_state(before)
 
 
-class _MedianStopping(_Remembers, MedianStoppingRule):  # type: ignore[misc]
+class _MedianStopping(_Remembers, MedianRule):
     def _remember(self, trial: Any, result: dict[str, Any]) -> None:
         self.on_trial_complete(None, trial, result)  # notes the result; on_trial_result might stop the trial as well
 
@@ -99,10 +100,11 @@ class _MedianStopping(_Remembers, MedianStoppingRule):  # type: ignore[misc]
 def make_scheduler(space: SearchSpace, seed: int, past: Sequence[TrialRecord] = ()) -> TrialScheduler:
     """The space's scheduler, by the score of each epoch. past: the trials of a resumed sweep."""
     settings = space.scheduler
-    common: dict[str, Any] = {"past": past, "time_attr": "epoch", "metric": RESULT, "mode": "max"}
+    common: dict[str, Any] = {"past": past, "time_attr": "epoch", "metric": RESULT}
     if settings.type in ("asha", "hyperband"):
         return _AsyncHyperBand(
             **common,
+            mode="max",
             seed=seed,
             max_t=space.epochs,
             grace_period=settings.grace_epochs,
@@ -114,8 +116,6 @@ def make_scheduler(space: SearchSpace, seed: int, past: Sequence[TrialRecord] = 
             **common,
             grace_period=settings.grace_epochs,
             min_samples_required=settings.min_trials,
-            min_time_slice=math.inf,  # else it pauses trials until others catch up
-            hard_stop=True,
         )
     return FIFOScheduler()
 

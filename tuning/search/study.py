@@ -1,9 +1,11 @@
 """Study: Optuna proposes the configurations of a search space and is told how they ended."""
 
+import json
 import math
 import statistics
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +23,7 @@ from optuna.trial import TrialState
 
 from tuning.layout import STUDY_FILE
 from tuning.records import Configuration, TrialRecord, grouped
+from tuning.search.bounded_tpe import BoundedTpe, History
 from tuning.space.dimensions import Categorical, FloatRange, IntRange
 from tuning.space.model import SearchSpace
 from vae.model.metrics import EpochMetrics
@@ -48,13 +51,16 @@ def distribution(dimension: IntRange | FloatRange | Categorical) -> BaseDistribu
     return FloatDistribution(dimension.low, dimension.high, log=dimension.log, step=step)
 
 
-def make_sampler(space: SearchSpace, seed: int, number: int) -> optuna.samplers.BaseSampler:
+def make_sampler(
+    space: SearchSpace, seed: int, number: int, history: History | None = None
+) -> optuna.samplers.BaseSampler:
     """The sampler of proposal `number`. It draws from (seed, number) alone, so a resumed sweep proposes what an
-    uninterrupted one with the same results would have proposed."""
+    uninterrupted one with the same results would have proposed. history: what TPE looks at; None: every trial."""
     own_seed = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
     settings = space.sampler
     if settings.type == "tpe":
-        return optuna.samplers.TPESampler(
+        tpe = optuna.samplers.TPESampler if history is None else partial(BoundedTpe, history)
+        return tpe(
             seed=own_seed,
             n_startup_trials=settings.startup_trials,
             n_ei_candidates=settings.candidates,
@@ -99,10 +105,15 @@ class Study:
         beside.replace(path)
         self._study = _open(path)
         # The trials that go on are reported and told as those that were asked for here.
-        self._live = {
-            trial.number: optuna.trial.Trial(self._study, trial._trial_id)
-            for trial in self._study.get_trials(states=(TrialState.RUNNING,))
-        }
+        self._live: dict[int, optuna.trial.Trial] = {}
+        self._history = History(self._study.direction) if len(self._objectives) == 1 else None
+        known = self._study.get_trials(deepcopy=False)
+        for trial in known:
+            if trial.state == TrialState.RUNNING:
+                self._live[trial.number] = optuna.trial.Trial(self._study, trial._trial_id)
+            elif self._history:
+                self._history.add(trial)
+        self._n_proposed = len(known)
 
     def _past(self, configuration: Configuration, notes: dict[str, Any] | None) -> optuna.trial.FrozenTrial:
         """A configuration as the study would have it, had it been asked and told."""
@@ -142,14 +153,14 @@ class Study:
     @property
     def is_free(self) -> bool:
         """Whether the next configuration is none of those that the space begins with."""
-        return len(self._study.get_trials(deepcopy=False)) >= len(self._first)
+        return self._n_proposed >= len(self._first)
 
     def propose(self, wanted: dict[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
         """The next configuration: its number, and its values, with those of conditional dimensions where they apply.
 
         wanted: values that it has; what they leave out is proposed."""
-        number = len(self._study.get_trials(deepcopy=False))
-        self._study.sampler = make_sampler(self._space, self._seed, number)
+        number = self._n_proposed
+        self._study.sampler = make_sampler(self._space, self._seed, number, self._history)
         if wanted is None and number < len(self._first):
             wanted = self._first[number]
         if wanted is not None:
@@ -160,6 +171,7 @@ class Study:
             if dimensions[name].when and self._space.applies(name, trial.params):
                 _suggest(trial, name, self._distributions[name])
         self._live[trial.number] = trial
+        self._n_proposed += 1
         return trial.number, {name: trial.params[name] for name in dimensions if name in trial.params}
 
     def report(self, number: int, metrics: EpochMetrics) -> None:
@@ -172,7 +184,9 @@ class Study:
         state, values = self._outcome(configuration)
         if state != TrialState.RUNNING:
             del self._live[configuration.number]
-            self._study.tell(configuration.number, values, state=state)
+            ended = self._study.tell(configuration.number, values, state=state)
+            if self._history:
+                self._history.add(ended)
 
 
 def _suggest(trial: optuna.trial.Trial, name: str, values: BaseDistribution) -> None:
@@ -195,7 +209,21 @@ def _open(path: Path) -> optuna.Study:
 
 
 def _storage(path: Path) -> JournalStorage:
-    return JournalStorage(JournalFileBackend(str(path)))
+    return JournalStorage(_Journal(str(path)))
+
+
+class _Journal(JournalFileBackend):
+    """Optuna's journal without its lock and its fsync for every epoch of every trial: one driver writes the study, and
+    a study that a power cut has damaged is made again from the ledger."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self._path = path
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        lines = "".join(f"{json.dumps(log, separators=(',', ':'))}\n" for log in logs)
+        with open(self._path, "ab") as file:
+            file.write(lines.encode())
 
 
 def load_study(folder: Path) -> optuna.Study:

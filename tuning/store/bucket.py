@@ -279,8 +279,8 @@ class BucketLines:
         self._name = name
         self._content = bytearray(so_far)
 
-    def append(self, line: bytes) -> None:
-        self._content += line
+    def append(self, lines: bytes) -> None:
+        self._content += lines
 
     def keep(self) -> None:
         if self._content:

@@ -12,7 +12,8 @@ from vae.files import LocalFiles
 
 
 class Folder:
-    """Implements tuning.store.interface.Place. The ledger is one file, whose every line is fsynced."""
+    """Implements tuning.store.interface.Place. The ledger is one file, fsynced with every line that is wanted at once:
+    with it those before are on storage too."""
 
     signature: dict[str, Any] = {}  # noqa: RUF012 - the folder's lock keeps other drivers away
 
@@ -29,7 +30,8 @@ class Folder:
             self._ledger = (self._folder / LEDGER_FILE).open("ab")
         self._ledger.write(event)
         self._ledger.flush()
-        os.fsync(self._ledger.fileno())
+        if at_once:
+            os.fsync(self._ledger.fileno())
 
     def events(self) -> Iterator[tuple[str, bytes]]:
         return numbered_lines(self.where(LEDGER_FILE), self.get(LEDGER_FILE))
@@ -62,6 +64,7 @@ class Folder:
 
     def close(self, patient: bool = True) -> None:
         if self._ledger is not None:
+            os.fsync(self._ledger.fileno())
             self._ledger.close()
             self._ledger = None
 
@@ -73,9 +76,9 @@ class FolderLines:
         self._path = path
         drop_torn_line(path)
 
-    def append(self, line: bytes) -> None:
+    def append(self, lines: bytes) -> None:
         with self._path.open("ab") as file:
-            file.write(line)
+            file.write(lines)
 
     def keep(self) -> None:
         with contextlib.suppress(FileNotFoundError), self._path.open("rb+") as file:

@@ -7,8 +7,8 @@ from typing import Any, Protocol
 class Lines(Protocol):
     """A file that grows line by line."""
 
-    def append(self, line: bytes) -> None:
-        """Add a line. In a folder it outlives this process; in a bucket only `keep` makes it last."""
+    def append(self, lines: bytes) -> None:
+        """Add one line or several. In a folder it outlives this process; in a bucket only `keep` makes it last."""
 
     def keep(self) -> None:
         """Return once every line is on storage."""

@@ -58,8 +58,9 @@ class Ledger:
         """Record that a trial that failed runs again."""
         self._write("retried", record)
 
-    def epoch(self, record: TrialRecord, metrics: EpochMetrics) -> None:
-        self._metrics[record.trial_id].append(_line(metrics))
+    def epoch(self, record: TrialRecord, *new: EpochMetrics) -> None:
+        """Record an epoch that was trained, or several in their order."""
+        self._metrics[record.trial_id].append(b"".join(map(_line, new)))
 
     def stopping(self, record: TrialRecord, epoch: int) -> None:
         """Record that the scheduler stops the trial after this epoch, which is not in its metrics yet."""

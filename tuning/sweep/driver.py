@@ -22,8 +22,9 @@ from tuning.sweep.failures import FailuresInARow
 from tuning.sweep.manifest import note_run
 from tuning.sweep.plan import Plan
 from tuning.sweep.queue import DEATHS, Proposal, TrialQueue
-from tuning.view.leaderboard import LEADERBOARD_SECONDS, write_leaderboard
+from tuning.view.leaderboard import LeaderboardFile
 from vae.model.metrics import EpochMetrics
+from vae.storage.preview import Preview
 
 # What Ray and the worker say of a process that died, in contrast to an exception that was raised in one; and of a node
 # that joined late, cannot train and was given a trial before it was found out. Neither is the trial's fault.
@@ -31,6 +32,8 @@ DEATH = re.compile(
     rf"The actor died unexpectedly|The actor \S+ is unavailable|{NotJoinedError.__name__}|{BlindNodeError.__name__}"
 )
 PUSH_SECONDS = 60.0  # between two leaderboards in a bucket
+RESULTS_PER_SECOND = 50.0  # that the driver is to hear of all trials together; at about 7 ms each it could hear 140
+MOST_REPORT_SECONDS = 30.0  # between two results of a trial, however many run; Ctrl-C waits for the next one
 
 
 class Sweep(Callback):  # type: ignore[misc]
@@ -64,13 +67,14 @@ class Sweep(Callback):  # type: ignore[misc]
         self._failures = FailuresInARow(slots)
         self._checkpoint_epochs: dict[str, int] = {}
         self._noted: set[str] = set()  # trials whose note was shown, and what devices said of themselves
-        self._written_at = self._pushed_at = time.monotonic()
+        self._leaderboard = LeaderboardFile(storage.folder)
+        self._pushed_at = time.monotonic()
 
     def __getstate__(self) -> dict[str, Any]:
         return {}  # Tune pickles it into its own snapshots, which nothing reads
 
-    def propose(self) -> dict[str, Any]:
-        """The next trial's config for Tune, see tuning.workers.tune_worker.Device.join."""
+    def propose(self, slots: int = 1) -> dict[str, Any]:
+        """The next trial's config for Tune, see tuning.workers.tune_worker.Device.join. slots: trials at a time."""
         record = self.queue.next()
         if record.trial_id in self.records:
             self._begin_again(record)
@@ -84,7 +88,13 @@ class Sweep(Callback):  # type: ignore[misc]
         if record.stops_at is not None:
             n_known = min(n_known, record.stops_at - 1)  # the worker tells its last epoch again, for Tune to stop it
         config = record.config.model_dump()
-        return {"trial_id": record.trial_id, "config": config, "n_known": n_known, "attempt": record.attempt}
+        return {
+            "trial_id": record.trial_id,
+            "config": config,
+            "n_known": n_known,
+            "attempt": record.attempt,
+            "report_seconds": report_seconds(min(slots, self._plan.space.n_runs)),
+        }
 
     def _next_configuration(self) -> Proposal:
         """What somebody wants next, or else the study."""
@@ -105,7 +115,8 @@ class Sweep(Callback):  # type: ignore[misc]
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         record = self._record(trial)
-        preview = result.pop("preview")  # images: Tune would keep them in its own records
+        # Images, and all epochs since the last result: Tune would keep them in its own records.
+        told = [*result.pop("earlier"), (_metrics(result), result.pop("preview"))]
         if result["note"] and record.trial_id not in self._noted:
             self._noted.add(record.trial_id)
             tell(f"trial {record.trial_id}: {result['note']}")
@@ -113,24 +124,32 @@ class Sweep(Callback):  # type: ignore[misc]
             self._noted.add(slow)
             tell(slow)
             note_run(self._storage, slow)
-        metrics = EpochMetrics(**{name: result[name] for name in EpochMetrics.__dataclass_fields__ if name in result})
         # A trial that goes on from a checkpoint trains epochs again that the driver knows, to the same numbers.
-        if metrics.epoch == len(record.history) + 1:
-            # The decision comes before the epoch: a driver that is killed between the two decides upon the epoch
-            # again when the sweep is resumed, or it would hold for decided what nobody remembers.
-            if result["done"] and metrics.is_finite and metrics.epoch < record.config.epochs:
-                record.stops_at = metrics.epoch
-                self._ledger.stopping(record, metrics.epoch)
-            record.history.append(metrics)
+        new = [(metrics, preview) for metrics, preview in told if metrics.epoch > len(record.history)]
+        if new and new[0][0].epoch == len(record.history) + 1:
+            self._add_epochs(record, new, is_last=result["done"])
             trial.run_metadata.num_failures = 0  # Tune counts them over a trial's life; with progress they start anew
-            self._ledger.epoch(record, metrics)
-            self._study.report(int(record.configuration), metrics)
-            for observer in self._observers:
-                observer.epoch(record, metrics, preview)
         # The epochs up to the checkpoint are on disk before the ledger says that there is one.
         if result["checkpoint_epoch"] > self._checkpoint_epochs.get(record.trial_id, 0):
             self._checkpoint_epochs[record.trial_id] = result["checkpoint_epoch"]
             self._ledger.checkpointed(record, result["checkpoint_epoch"])
+
+    def _add_epochs(
+        self, record: TrialRecord, new: Sequence[tuple[EpochMetrics, Preview | None]], is_last: bool
+    ) -> None:
+        """is_last: the trial ends with these."""
+        # The decision comes before the epochs: a driver that is killed between the two decides upon the last one
+        # again when the sweep is resumed, or it would hold for decided what nobody remembers.
+        last, _ = new[-1]
+        if is_last and last.is_finite and last.epoch < record.config.epochs:
+            record.stops_at = last.epoch
+            self._ledger.stopping(record, last.epoch)
+        self._ledger.epoch(record, *(metrics for metrics, _ in new))
+        for metrics, preview in new:
+            record.history.append(metrics)
+            self._study.report(int(record.configuration), metrics)
+            for observer in self._observers:
+                observer.epoch(record, metrics, preview)
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """The trial's worker has failed, and Tune is about to give the trial to another one."""
@@ -177,9 +196,8 @@ class Sweep(Callback):  # type: ignore[misc]
             raise RepeatedFailureError(f"{why}; put that right, then go on with: {go_on}")
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        if time.monotonic() - self._written_at > LEADERBOARD_SECONDS:
-            write_leaderboard(self._storage.folder, list(self.records.values()))
-            self._written_at = time.monotonic()
+        if self._leaderboard.is_due:
+            self._leaderboard.write(list(self.records.values()))
         if self._storage.uri and time.monotonic() - self._pushed_at > PUSH_SECONDS:
             self._storage.mirrored(LEADERBOARD_FILE)
             self._pushed_at = time.monotonic()
@@ -187,7 +205,7 @@ class Sweep(Callback):  # type: ignore[misc]
     def close(self) -> None:
         """Write what is left to write. A sweep that was stopped does not wait for a bucket that does not answer."""
         records = list(self.records.values())
-        write_leaderboard(self._storage.folder, records)
+        self._leaderboard.write(records)
         for name in (LEADERBOARD_FILE, STUDY_FILE):
             self._storage.mirrored(name)
         self._ledger.close(patient=self._plan.is_whole(records))
@@ -218,6 +236,16 @@ class Sweep(Callback):  # type: ignore[misc]
         self._study.tell(self._configuration(record))
         for observer in self._observers:
             observer.finished(record)
+
+
+def report_seconds(n_trials: int) -> float:
+    """How often each of so many trials that run at a time tells of its epochs, where nothing is to be decided."""
+    return min(MOST_REPORT_SECONDS, n_trials / RESULTS_PER_SECOND)
+
+
+def _metrics(result: dict[str, Any]) -> EpochMetrics:
+    """The last epoch of a result."""
+    return EpochMetrics(**{name: result[name] for name in EpochMetrics.__dataclass_fields__ if name in result})
 
 
 def _divergence(last: EpochMetrics) -> str:

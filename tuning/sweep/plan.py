@@ -50,18 +50,25 @@ class Plan:
         """The middle of every searched dimension, for estimates."""
         return middling(self.space, self.seed)
 
-    def preview_epochs(self) -> frozenset[int] | None:
-        """The epochs that come with images: 1, 2, 4, 8, ... and each that may be a trial's last; None where all may."""
+    def deciding_epochs(self) -> frozenset[int] | None:
+        """The epochs at which the scheduler may stop a trial, and the last one; None: all of them."""
         settings, last = self.space.scheduler, self.space.epochs
         if settings.type == "median":
             return None
-        epochs = {2**power for power in range(last.bit_length())} | {last}
+        epochs = {last}
         if settings.type in ("asha", "hyperband"):
             rung = settings.grace_epochs
             while rung < last:
                 epochs.add(rung)
                 rung *= settings.reduction_factor
-        return frozenset(epoch for epoch in epochs if epoch <= last)
+        return frozenset(epochs)
+
+    def preview_epochs(self) -> frozenset[int] | None:
+        """The epochs that come with images: 1, 2, 4, 8, ... and each that may be a trial's last; None where all may."""
+        deciding, last = self.deciding_epochs(), self.space.epochs
+        if deciding is None:
+            return None
+        return deciding | {2**power for power in range(last.bit_length())}
 
     def expected_bytes(self) -> int:
         """About how many bytes the trials' files will take."""

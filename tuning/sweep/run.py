@@ -43,9 +43,10 @@ def run(
     view: View,
     past: Sequence[TrialRecord] = (),
     time_budget: float | None = None,
+    worker: type[VaeTrial] = VaeTrial,
 ) -> list[TrialRecord]:
     """Run every trial that the plan still lacks; `images`: uint8 [N, D] of "train" and "validation"; `view`: is told
-    of nodes that join or die.
+    of nodes that join or die; `worker`: a benchmark has one that trains nothing.
 
     Returns all records, the past ones too; one still "running" was stopped with the sweep, by Ctrl-C or
     the time budget (seconds), and goes on when it is resumed.
@@ -66,7 +67,7 @@ def run(
         # beside it fell with it. One at a time, each either ends well or is found out.
         with sweep.requests:
             while sweep.queue.n_to_run:
-                _fit(sweep, plan, cluster, context, watch, time_budget)
+                _fit(sweep, plan, cluster, context, watch, time_budget, worker)
                 if time_budget is not None or not sweep.queue.take_back():
                     break
     finally:
@@ -91,30 +92,39 @@ def _context(plan: Plan, storage: SweepStorage, cluster: Cluster, images: dict[s
         storage=storage,
         n_threads=cluster.n_threads,
         device=cluster.device,
-        preview_epochs=plan.preview_epochs() if cluster.pack else None,
+        preview_epochs=plan.preview_epochs(),
         n_slots=cluster.pack,
         metric=plan.space.metric,
         frame=of_device.frame if of_device else Frame(),
         first_slots=of_device.slots if of_device else {},
         compiles=compiles(plan, cluster),
+        deciding_epochs=plan.deciding_epochs(),
     )
 
 
 def _fit(
-    sweep: Sweep, plan: Plan, cluster: Cluster, context: SweepContext, watch: NodeWatch, time_budget: float | None
+    sweep: Sweep,
+    plan: Plan,
+    cluster: Cluster,
+    context: SweepContext,
+    watch: NodeWatch,
+    time_budget: float | None,
+    worker: type[VaeTrial],
 ) -> None:
     """Let Tune run what waits in the queue, until all has ended or the sweep is stopped."""
     tunes_own = Path(tempfile.mkdtemp(prefix="tune-"))  # Tune insists on records of its own; nothing reads them
     broker_name = f"broker-{uuid.uuid4().hex}" if cluster.pack else None
     broker = start_broker(broker_name, context) if broker_name else None  # lives as long as these handles
     trainable = tune.with_resources(
-        tune.with_parameters(VaeTrial, context=context, broker=broker_name),
+        tune.with_parameters(worker, context=context, broker=broker_name),
         {"cpu": cluster.cpus_per_trial, "gpu": cluster.gpus_per_trial},
     )
     tuner = Tuner(
         trainable,
         tune_config=TuneConfig(
-            search_alg=Proposals(sweep.propose, lambda: 1 if sweep.queue.is_alone else watch.slots),
+            search_alg=Proposals(
+                lambda: sweep.propose(watch.slots), lambda: 1 if sweep.queue.is_alone else watch.slots
+            ),
             scheduler=make_scheduler(plan.space, plan.seed, list(sweep.records.values())),
             num_samples=sweep.queue.n_to_run,
             reuse_actors=True,

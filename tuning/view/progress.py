@@ -10,17 +10,22 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from tuning.records import TrialRecord, ranked, ranked_by
+from tuning.records import TrialRecord, ranked_by
 from tuning.view.console import CONSOLE
 from vae.cli.format import duration, number, shown
 from vae.model.metrics import EpochMetrics
 
 LINE_SECONDS = 10.0  # between plain lines
 SHOWN_RUNNING = 16
+NO_RANK = (math.inf, "")
 
 
 class Progress:
-    """An Observer that shows how far the sweep has come. Use it as a context manager around the run."""
+    """An Observer that shows how far the sweep has come. Use it as a context manager around the run.
+
+    The driver tells it of every trial, and rich draws the table in a thread of its own. So what a line says is counted
+    as it happens: the thread walks over nothing that grows, and a line costs the same after ten thousand trials.
+    """
 
     def __init__(
         self,
@@ -36,8 +41,13 @@ class Progress:
         self._varied = list(varied)
         self._ranked_by = ranked_by(metric)
         self._records = {record.trial_id: record for record in past}
-        self._n_before = sum(record.has_ended for record in past)
+        self._ended: Counter[str] = Counter(record.state for record in past if record.has_ended)
+        self._n_before = self._ended.total()
         self._running: dict[str, TrialRecord] = {}
+        self._best: TrialRecord | None = None
+        self._rank_of_best = NO_RANK
+        for record in past:
+            self._consider(record)
         self._console = Console(stderr=CONSOLE.stderr)
         self._live = Live(get_renderable=self._table, console=self._console, refresh_per_second=2, transient=True)
         self._began = self._said = time.monotonic()
@@ -59,16 +69,20 @@ class Progress:
     def started(self, record: TrialRecord) -> None:
         self._records[record.trial_id] = record
         self._running[record.trial_id] = record
+        self._consider(record)
 
     def waits(self, trial_id: str) -> None:
         """A trial lost its worker, and does not run until it is started again."""
         self._running.pop(trial_id, None)
 
     def epoch(self, record: TrialRecord, metrics: EpochMetrics, preview: Any) -> None:
+        self._consider(record)
         self._line()
 
     def finished(self, record: TrialRecord) -> None:
         self._running.pop(record.trial_id, None)
+        self._ended[record.state] += 1
+        self._consider(record)
         if record.state == "failed":
             self.say(f"trial {record.trial_id} failed: {record.error}")
         self._line()
@@ -80,12 +94,12 @@ class Progress:
 
     def summary(self) -> str:
         """One line: the trials by state, the best so far, the speed, the time left."""
-        counts: Counter[str] = Counter(record.state for record in self._records.values())
+        counts = Counter(self._ended)
         n_done = self._n_done()
         parts = [f"{n_done}/{self._n_trials} trials"]
         counts["running"] = len(self._running)  # not those of a resumed sweep that still wait for their turn
         parts += [f"{counts[state]} {state}" for state in ("complete", "pruned", "failed", "running") if counts[state]]
-        if best := self._best():
+        if best := self._best:
             value = number(getattr(best.best, self._ranked_by))
             parts.append(f"best {self._ranked_by} {value} (trial {best.trial_id}: {self._params(best)})")
         if n_done > self._n_before:
@@ -95,11 +109,18 @@ class Progress:
         return ", ".join(parts)
 
     def _n_done(self) -> int:
-        return sum(record.has_ended for record in self._records.values())
+        return self._ended.total()
 
-    def _best(self) -> TrialRecord | None:
-        best = ranked(list(self._records.values()))[:1]
-        return best[0] if best and best[0].best and best[0].state != "failed" else None
+    def _consider(self, record: TrialRecord) -> None:
+        """Look whether the trial is the best one now. Only where the best one fell behind are all looked at."""
+        rank = _rank(record)
+        if rank < self._rank_of_best:
+            self._best, self._rank_of_best = record, rank
+        elif record is self._best and rank > self._rank_of_best:
+            self._best = min(self._records.values(), key=_rank)
+            self._rank_of_best = _rank(self._best)
+            if self._rank_of_best >= NO_RANK:
+                self._best, self._rank_of_best = None, NO_RANK
 
     def _per_minute(self) -> float:
         return 60 * (self._n_done() - self._n_before) / (time.monotonic() - self._began)
@@ -126,6 +147,12 @@ class Progress:
             epochs = f"{len(record.history)}/{record.config.epochs}"
             table.add_row(record.trial_id, epochs, last, best, *settings(record.params, self._varied))
         return table
+
+
+def _rank(record: TrialRecord) -> tuple[float, str]:
+    """Lower is better, as tuning.records.ranked has it; NO_RANK or more of a trial that failed or has no epoch."""
+    has_rank = record.state != "failed" and record.best is not None
+    return (-record.score, record.trial_id) if has_rank else NO_RANK
 
 
 def settings(params: Mapping[str, Any], varied: Sequence[str]) -> list[str]:

@@ -24,18 +24,23 @@ class OwnProcess:
         self._pack = Pack(*context.tensors(), device=context.device)
         self._results: TuneResults | None = None
 
-    def join(self, trial_id: str, config: dict[str, Any], n_known: int, attempt: int = 1) -> None:
+    def join(
+        self, trial_id: str, config: dict[str, Any], n_known: int, attempt: int = 1, report_seconds: float = 0.0
+    ) -> None:
         context = self._context
         files = context.storage.trial_files(trial_id, attempt)
         files.take_over(TRAINING_FILES)
         data = context.dataset, context.image_shape
         training = Training(self._pack, TrialConfig(**config), *data, files, damaged_is_absent=True)
-        self._results = TuneResults(training, n_known, context.preview_epochs, context.metric)
+        self._results = TuneResults(
+            training, n_known, context.preview_epochs, context.metric, context.deciding_epochs, report_seconds
+        )
 
     def result(self) -> dict[str, Any]:
         assert self._results is not None, "no trial has joined"
         training = self._results.training
-        if self._results.wants_epoch:
+        while self._results.wants_epoch:
+            self._results.keep_preview()
             try:
                 training.next_epoch()
             except torch.OutOfMemoryError as error:

@@ -71,8 +71,8 @@ class TrainerProcess:
 
         self._trainer = Trainer(context)
 
-    def join(self, trial_id: str, config: dict[str, Any], n_known: int, attempt: int) -> None:
-        self._trainer.join(trial_id, config, n_known, attempt)
+    def join(self, trial_id: str, config: dict[str, Any], n_known: int, attempt: int, report_seconds: float) -> None:
+        self._trainer.join(trial_id, config, n_known, attempt, report_seconds)
 
     def result(self, trial_id: str) -> dict[str, Any]:
         return self._trainer.result(trial_id)

@@ -15,7 +15,8 @@ class SweepContext:
     """train, validation: uint8 [N, D], read in place from Ray's object store. preview_epochs: epochs whose
     results come with images; None: all. n_slots: trials that train together on a device; 0: each alone.
     metric: SearchSpace.metric. frame, first_slots: the shape classes of the trials that train together, and the slots
-    that a pack of each begins with on a device. compiles: whether the steps of packs are compiled."""
+    that a pack of each begins with on a device. compiles: whether the steps of packs are compiled. deciding_epochs:
+    those at which the scheduler may stop a trial; None: all."""
 
     train: np.ndarray
     validation: np.ndarray
@@ -30,6 +31,7 @@ class SweepContext:
     frame: Frame = field(default_factory=Frame)
     first_slots: Mapping[ShapeClass, int] = field(default_factory=dict)
     compiles: bool = False
+    deciding_epochs: frozenset[int] | None = None
 
     def tensors(self) -> tuple[Any, Any]:
         """The images as tensors over Ray's shared memory. torch warns that it is read-only; nothing writes to it."""

@@ -8,7 +8,9 @@ checkpoint on the restarted trainer: Tune stays the only one that knows about fa
 import threading
 import time
 from collections import deque
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,6 +61,7 @@ class WriteBehind:
 class _Member:
     """A trial that has joined. `shape`: of the pack that it is in."""
 
+    trial_id: str
     results: TuneResults
     files: WriteBehind
     shape: ShapeClass
@@ -76,16 +79,19 @@ class Trainer:
         self._members: dict[str, _Member] = {}
         self._waiting: dict[str, Future[Result]] = {}  # the trials that want an epoch
         self._device = threading.Lock()  # held to touch a pack or to change the members; taken before _changed
-        self._changed = threading.Condition()  # guards _members and _waiting
+        self._changed = threading.Condition()  # guards _members, _waiting and _n_entering
+        self._n_entering = 0  # threads that want the device between two epochs
         self._writer = ThreadPoolExecutor(1)
         self._epoch_seconds: dict[ShapeClass, float] = {}
         threading.Thread(target=self._serve, daemon=True).start()
 
-    def join(self, trial_id: str, config: dict[str, Any], n_known: int, attempt: int = 1) -> None:
+    def join(
+        self, trial_id: str, config: dict[str, Any], n_known: int, attempt: int = 1, report_seconds: float = 0.0
+    ) -> None:
         """Take a trial on, from its checkpoint if it has one. Raises CheckpointError."""
         trial_config, context = TrialConfig(**config), self._context
         shape = ShapeClass.of(trial_config, context.frame)
-        with self._device:
+        with self._between_epochs():
             # A retried trial whose worker was killed has not left. Its last checkpoint may still
             # be on its way to the disk, and the trial goes on from it: wait for its files before they are read.
             before = self._remove(trial_id, keep=False)
@@ -96,12 +102,14 @@ class Trainer:
             files = WriteBehind(own, self._writer)
             data = context.dataset, context.image_shape
             training = Training(self._pack(shape), trial_config, *data, files, damaged_is_absent=True)
-            results = TuneResults(training, n_known, context.preview_epochs, context.metric)
+            results = TuneResults(
+                training, n_known, context.preview_epochs, context.metric, context.deciding_epochs, report_seconds
+            )
             with self._changed:
-                self._members[trial_id] = _Member(results, files, shape)
+                self._members[trial_id] = _Member(trial_id, results, files, shape)
 
     def result(self, trial_id: str) -> Result:
-        """The trial's next result, when its epoch is trained. Raises NotJoinedError for one that has not joined, such
+        """The trial's next result, when its epochs are trained. Raises NotJoinedError for one that has not joined, such
         as one that had joined before this trainer was restarted."""
         # An epoch of a checkpoint that the driver lacks is told at once; for a new one the trial waits its turn.
         future: Future[Result] | None = None
@@ -115,7 +123,7 @@ class Trainer:
         if future is not None:
             result = future.result()
         else:
-            with self._device:
+            with self._between_epochs():
                 result = member.results.next()
         if result["done"]:
             member.files.flush()  # the driver will write down that the trial has ended: its model must be there
@@ -123,10 +131,24 @@ class Trainer:
 
     def leave(self, trial_id: str, keep: bool) -> None:
         """Let a trial go when all its files are written; `keep`: with a checkpoint, to go on from later."""
-        with self._device:
+        with self._between_epochs():
             member = self._remove(trial_id, keep)
         if member is not None:
             member.files.flush()
+
+    @contextmanager
+    def _between_epochs(self) -> Iterator[None]:
+        """Hold the device. The trainer lets whoever waits here go first: it would take the device again at once where
+        its trials want one epoch after the other, and a lock is not fair."""
+        with self._changed:
+            self._n_entering += 1
+        try:
+            with self._device:
+                yield
+        finally:
+            with self._changed:
+                self._n_entering -= 1
+                self._changed.notify_all()
 
     def _remove(self, trial_id: str, keep: bool) -> _Member | None:
         """Take a trial out of its pack, if it is in one. Its last files may not be on disk yet."""
@@ -181,6 +203,7 @@ class Trainer:
             shape = self._members[next(iter(self._waiting))].shape
             patience = max(GATHER_SECONDS, GATHER_SHARE * self._epoch_seconds.get(shape, 0.0))
             self._changed.wait_for(lambda: self._all_wait(shape), timeout=patience)
+            self._changed.wait_for(lambda: not self._n_entering)
             return shape
 
     def _all_wait(self, shape: ShapeClass) -> bool:
@@ -197,8 +220,9 @@ class Trainer:
         started = time.perf_counter()
         trainings = [member.results.training for member, _ in asked]
         try:
-            for training in trainings:
-                training.begin_epoch()
+            for member, _ in asked:
+                member.results.keep_preview()
+                member.results.training.begin_epoch()
             metrics = self._packs[shape].epoch(training.slot for training in trainings)
         except Exception as error:
             for _, future in asked:
@@ -208,6 +232,14 @@ class Trainer:
         for member, future in asked:
             try:
                 member.results.training.end_epoch(metrics[member.results.training.slot])
-                future.set_result(member.results.next())
+                if member.results.wants_epoch:
+                    self._wait_on(member, future)
+                else:
+                    future.set_result(member.results.next())
             except Exception as error:
                 future.set_exception(error)
+
+    def _wait_on(self, member: _Member, future: Future[Result]) -> None:
+        """The trial's result is to have another epoch: its request waits again, behind those of other shape classes."""
+        with self._changed:
+            self._waiting[member.trial_id] = future

@@ -18,9 +18,12 @@ from tuning.workers.sweep_context import SweepContext
 class Device(Protocol):
     """Where a worker's trials train, one at a time."""
 
-    def join(self, trial_id: str, config: dict[str, Any], n_known: int, attempt: int = 1) -> None:
+    def join(
+        self, trial_id: str, config: dict[str, Any], n_known: int, attempt: int = 1, report_seconds: float = 0.0
+    ) -> None:
         """Take a trial on, from its checkpoint if it has one. config: of TrialConfig. n_known: epochs the driver has.
-        attempt: which of the trial's this is, TrialRecord.attempt.
+        attempt: which of the trial's this is, TrialRecord.attempt. report_seconds: between two results of several
+        epochs, where the scheduler has nothing to decide.
 
         Raises CheckpointError."""
 
@@ -37,8 +40,12 @@ class VaeTrial(Trainable):  # type: ignore[misc]
     def setup(self, config: dict[str, Any], context: SweepContext, broker: str | None = None) -> None:
         """broker: the name of the actor that starts the trainers, where trials train together."""
         refuse_blind(context.storage)
-        self._vae_device = _own_process(context) if broker is None else SharedTrainer(broker, context.device == "cuda")
+        self._vae_device = self.device(context, broker)
         self._vae_device.join(**config)
+
+    def device(self, context: SweepContext, broker: str | None) -> Device:
+        """Where this worker's trials train."""
+        return _own_process(context) if broker is None else SharedTrainer(broker, context.device == "cuda")
 
     def step(self) -> dict[str, Any]:
         return self._vae_device.result()
@@ -83,11 +90,14 @@ class SharedTrainer:
         self._on_gpu = on_gpu
         self._trial_id: str | None = None
 
-    def join(self, trial_id: str, config: dict[str, Any], n_known: int, attempt: int = 1) -> None:
+    def join(
+        self, trial_id: str, config: dict[str, Any], n_known: int, attempt: int = 1, report_seconds: float = 0.0
+    ) -> None:
         self._name = self._trainer_of_this_device()
         self._trainer = ray.get_actor(self._name)
-        ray.get(self._trainer.join.remote(trial_id, config, n_known, attempt))
-        self._trial_id, self._config, self._n_known, self._attempt = trial_id, config, n_known, attempt
+        ray.get(self._trainer.join.remote(trial_id, config, n_known, attempt, report_seconds))
+        self._trial_id, self._config, self._n_known = trial_id, config, n_known
+        self._attempt, self._report_seconds = attempt, report_seconds
 
     def result(self) -> dict[str, Any]:
         assert self._trial_id is not None, "no trial has joined"
@@ -96,7 +106,7 @@ class SharedTrainer:
         except RayActorError:
             if self._trainer_of_this_device() == self._name:
                 raise
-            self.join(self._trial_id, self._config, self._n_known, self._attempt)
+            self.join(self._trial_id, self._config, self._n_known, self._attempt, self._report_seconds)
             answer = ray.get(self._trainer.result.remote(self._trial_id))
         self._n_known = answer["epoch"]
         return answer

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from tests.material.search import record, space
 from tuning.records import TrialRecord
 from tuning.search.early_stopping import make_scheduler
 from tuning.space.model import SearchSpace
+from tuning.sweep.plan import Plan
 from vae.model.metrics import EpochMetrics, Terms
 
 STOP, CONTINUE = TrialScheduler.STOP, TrialScheduler.CONTINUE
@@ -43,7 +45,15 @@ def result(epoch: int, score: float) -> dict[str, Any]:
 class Driven:
     """Runs trials through a scheduler as Tune does, in any order of their epochs, and notes what it decides."""
 
-    def __init__(self, space: SearchSpace, past: Sequence[TrialRecord] = (), seed: int = 0) -> None:
+    def __init__(
+        self,
+        space: SearchSpace,
+        past: Sequence[TrialRecord] = (),
+        seed: int = 0,
+        tells: Callable[[int, int], bool] = lambda number, epoch: True,
+    ) -> None:
+        """tells: whether a result ends with this epoch of this trial; its last one always does."""
+        self._tells = tells
         self.scheduler = make_scheduler(space, seed, past)
         self._n_epochs = space.epochs
         self._trials: dict[int, LiveTrial] = {}
@@ -64,6 +74,8 @@ class Driven:
             self.scheduler.on_trial_complete(Controller(), self._trials[number], result(epoch, value))
             trial.state = "complete" if math.isfinite(value) else "failed"
             return STOP
+        if not self._tells(number, epoch):
+            return CONTINUE
         decision: str = self.scheduler.on_trial_result(Controller(), self._trials[number], result(epoch, value))
         if decision == STOP:
             trial.state = "pruned"
@@ -185,6 +197,24 @@ def test_a_resumed_scheduler_decides_as_an_uninterrupted_one(order: list[int], k
         if trial.state == "running":
             second.add(number)
     assert play(second, order[killed_after:]) == expected
+
+
+@settings(max_examples=40, deadline=None)
+@given(orders(8, 9), st.sampled_from(["asha", "hyperband"]), st.data())
+def test_a_trial_that_tells_of_several_epochs_at_once_is_stopped_where_one_that_tells_of_each_is(
+    order: list[int], kind: str, data: st.DataObject
+) -> None:
+    """Results end at the epochs at which the scheduler can decide, and at others as it happens."""
+    settings = {
+        "asha": {"type": "asha", "grace_epochs": 1, "reduction_factor": 3},
+        "hyperband": {"type": "hyperband", "grace_epochs": 1, "reduction_factor": 2, "brackets": 3},
+    }[kind]
+    chosen = space(scheduler=settings)
+    deciding = Plan("p", chosen, 0, "digits", "", Path()).deciding_epochs()
+    assert deciding is not None
+    also = data.draw(st.frozensets(st.tuples(st.integers(0, 7), st.integers(1, 9))))
+    rarely = Driven(chosen, tells=lambda number, epoch: epoch in deciding or (number, epoch) in also)
+    assert play(rarely, order) == play(Driven(chosen), order)
 
 
 def test_epochs_that_are_trained_again_after_a_crash_do_not_count_twice() -> None:

@@ -1,5 +1,6 @@
 import json
 import math
+import os
 import random
 import subprocess
 import sys
@@ -325,3 +326,17 @@ def test_a_writer_killed_again_and_again_finishes_every_trial_exactly_once(tmp_p
     proposed = [event["trial"] for event in events(tmp_path) if event["event"] == "proposed"]
     assert len(set(proposed)) == len(proposed) == n_trials
     assert sum(event["event"] == "started" for event in events(tmp_path)) >= n_trials
+
+
+def test_an_event_that_the_sweep_acts_on_is_synced_and_those_before_it_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, synced = Folder(tmp_path), []
+    monkeypatch.setattr(os, "fsync", lambda file: synced.append(os.fstat(file).st_size))
+    place.append(b"started\n", at_once=False)
+    assert synced == []
+    place.append(b"finished\n")
+    assert synced == [len(b"started\nfinished\n")]
+    place.append(b"started\n", at_once=False)
+    place.close()
+    assert synced[1:] == [len(b"started\nfinished\nstarted\n")]

@@ -11,7 +11,9 @@ from tests.material.plans import plan
 from tests.material.sweeps import ledger
 from tuning.cluster.allot import Cluster
 from tuning.errors import RepeatedFailureError
+from tuning.records import TrialRecord
 from tuning.search.early_stopping import make_scheduler
+from tuning.search.study import load_study
 from tuning.store.folder import Folder
 from tuning.store.ledger import Ledger, read_trials
 from tuning.store.place import SweepStorage
@@ -55,9 +57,10 @@ class Driver:
         self.sweep.on_trial_start(0, [], trial)
         return trial
 
-    def result(self, trial: Trial, of_epoch: EpochMetrics, device_note: str = "") -> str:
+    def result(self, trial: Trial, of_epoch: EpochMetrics, *earlier: EpochMetrics, device_note: str = "") -> str:
         """Tune has a result of the trial: it asks the scheduler, then calls back. Returns the decision."""
         result = {**of_epoch.as_dict(), "score": of_epoch.val_elbo, "preview": None, "checkpoint_epoch": 0, "note": ""}
+        result["earlier"] = [(metrics, None) for metrics in earlier]
         decision = self.scheduler.on_trial_result(None, trial, result)
         result |= {"done": decision == "STOP", "device_note": device_note}
         self.sweep.on_trial_result(0, [], trial, result)
@@ -160,6 +163,75 @@ def test_the_ledger_has_the_decision_of_a_trial_that_is_stopped_and_of_no_other(
     driver.result(third, of_elbo(STOPPED_AT, -200.0))
     decided = [(line["trial"], line["epoch"]) for line in ledger(tmp_path) if line["event"] == "stopping"]
     assert decided == [("0002", STOPPED_AT)]
+
+
+# ---- results of several epochs
+
+
+class Watching:
+    """An observer that notes how far a trial's history went when it was told of an epoch."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[int, int]] = []
+
+    def started(self, record: TrialRecord) -> None:
+        pass
+
+    def epoch(self, record: TrialRecord, metrics: EpochMetrics, preview: Any) -> None:
+        self.told.append((metrics.epoch, len(record.history)))
+
+    def finished(self, record: TrialRecord) -> None:
+        pass
+
+
+def test_every_epoch_of_a_result_reaches_ledger_study_and_observers(tmp_path: Path) -> None:
+    driver, watching = Driver(tmp_path, plan(scheduler=ASHA, epochs=9)), Watching()
+    driver.sweep._observers = [watching]
+    trial = driver.begin()
+    epochs = [of_elbo(epoch, -100.0 + epoch) for epoch in range(1, 10)]
+    driver.result(trial, epochs[2], *epochs[:2])
+    driver.result(trial, epochs[4], *epochs[1:4])  # the second and the third were trained again after a crash
+    assert driver.sweep.records["0000"].history == epochs[:5]
+    (record,) = read_trials(Folder(tmp_path))
+    assert record.history == epochs[:5]
+    assert watching.told == [(epoch, epoch) for epoch in range(1, 6)]
+    (in_study,) = load_study(tmp_path).get_trials()
+    assert in_study.intermediate_values == {epoch: -100.0 + epoch for epoch in range(1, 6)}
+
+
+def test_a_driver_killed_between_a_decision_and_the_several_epochs_of_its_result_stops_the_trial_when_resumed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: Any) -> None:
+        raise KilledError("kill -9")
+
+    of = plan(scheduler=ASHA, epochs=9)
+    driver = Driver(tmp_path, of)
+    for value in (-90.0, -80.0):
+        driver.train(driver.begin(), value, STOPPED_AT)
+    third, worst = driver.begin(), [of_elbo(epoch, -200.0) for epoch in range(1, STOPPED_AT + 1)]
+    with monkeypatch.context() as patched:
+        patched.setattr(Ledger, "epoch", killed)
+        with pytest.raises(KilledError, match=r"^kill -9$"):
+            driver.result(third, worst[-1], *worst[:-1])
+    resumed = Driver(tmp_path, of)
+    for _ in range(2):
+        resumed.begin()
+    third = resumed.begin()
+    assert (third.config["trial_id"], third.config["n_known"]) == ("0002", 0)
+    assert resumed.result(third, worst[-1], *worst[:-1]) == "STOP"
+    resumed.sweep.on_trial_complete(0, [], third)
+    assert (resumed.sweep.records["0002"].state, resumed.sweep.records["0002"].history) == ("pruned", worst)
+
+
+@pytest.mark.parametrize(
+    ("slots", "trials", "expected"), [(4, 27, 0.08), (256, 1_000, 5.12), (256, 5, 0.1), (9_000, 9_000, 30.0)]
+)
+def test_all_trials_together_bring_about_fifty_results_a_second(
+    tmp_path: Path, slots: int, trials: int, expected: float
+) -> None:
+    sweep = Driver(tmp_path, plan(trials=trials)).sweep
+    assert sweep.propose(slots)["report_seconds"] == expected
 
 
 # ---- failures

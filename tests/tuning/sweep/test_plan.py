@@ -12,6 +12,7 @@ from PIL import Image
 from tests.material.plans import plan, space
 from tests.material.search import record
 from tuning.errors import SpaceError
+from tuning.search.early_stopping import make_scheduler
 from tuning.space.load import load_space
 from tuning.sweep import plan as plan_module
 from tuning.sweep.plan import extended, new_plan
@@ -183,6 +184,26 @@ def test_images_are_made_at_doubling_epochs_and_wherever_a_trial_may_end() -> No
     assert plan(scheduler=asha, epochs=30).preview_epochs() == {1, 2, 4, 8, 16, 30} | {3, 9, 27}
     assert plan(scheduler={"type": "none"}, epochs=8).preview_epochs() == {1, 2, 4, 8}
     assert plan(scheduler={"type": "median"}, epochs=8).preview_epochs() is None
+
+
+@pytest.mark.parametrize(
+    "scheduler",
+    [
+        {"type": "asha", "grace_epochs": 3, "reduction_factor": 3},
+        {"type": "asha", "grace_epochs": 2, "reduction_factor": 4},
+        {"type": "hyperband", "grace_epochs": 1, "reduction_factor": 3, "brackets": 4},
+        {"type": "hyperband", "grace_epochs": 4, "reduction_factor": 2, "brackets": 2},
+    ],
+)
+def test_a_trial_tells_of_itself_wherever_the_scheduler_may_stop_it(scheduler: dict[str, Any]) -> None:
+    of = plan(scheduler=scheduler, epochs=30)
+    rungs = {rung for bracket in make_scheduler(of.space, of.seed)._brackets for rung, _ in bracket._rungs}
+    assert of.deciding_epochs() == rungs | {30}
+
+
+def test_under_the_median_rule_every_epoch_is_a_result_and_without_a_scheduler_only_the_last_must_be() -> None:
+    assert plan(scheduler={"type": "median"}, epochs=8).deciding_epochs() is None
+    assert plan(scheduler={"type": "none"}, epochs=8).deciding_epochs() == {8}
 
 
 def test_the_data_folder_is_vae_data_dir_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,8 @@ from rich.table import Table
 
 from tests.material.records import metrics, trial
 from tuning.records import TrialRecord
-from tuning.view.leaderboard import best_table, leaderboard, leaderboard_csv
+from tuning.view import leaderboard as leaderboard_module
+from tuning.view.leaderboard import LeaderboardFile, best_table, leaderboard, leaderboard_csv
 from vae.config import HYPERPARAMETERS, TrialConfig
 from vae.model.metrics import EpochMetrics, Terms
 
@@ -148,6 +150,41 @@ def test_the_trials_of_a_configuration_stand_together_with_its_rank_its_mean_and
         ("3", "0002-1", "0002", "1", "", "", ""),
         ("3", "0002-2", "0002", "2", "", "", "diverged in epoch 1"),
     ]
+
+
+# ---------------------------------------------------------------- the file as the sweep runs
+
+
+class Clock:
+    """A monotonic clock that writing the file moves on."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize(("seconds_to_write", "expected"), [(0.001, 2.0), (0.75, 37.5)])
+def test_the_longer_the_file_takes_to_write_the_longer_it_waits_for_two_percent_of_the_drivers_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds_to_write: float, expected: float
+) -> None:
+    clock = Clock()
+
+    def content(trials: list[TrialRecord]) -> bytes:
+        clock.now += seconds_to_write
+        return b"rank\n"
+
+    monkeypatch.setattr(leaderboard_module, "time", clock)
+    monkeypatch.setattr(leaderboard_module, "leaderboard_csv", content)
+    file = LeaderboardFile(tmp_path)
+    assert not file.is_due
+    file.write([])
+    assert (tmp_path / "leaderboard.csv").read_bytes() == b"rank\n"
+    clock.now += expected - 0.01
+    assert not file.is_due
+    clock.now += 0.02
+    assert file.is_due
 
 
 # ---------------------------------------------------------------- the table of the best

@@ -1,5 +1,7 @@
 """A trial in its worker's own process: from its config to its files, and on from them."""
 
+from dataclasses import replace
+
 import pytest
 
 from tests.material.trainers import EPOCHS, alone, assert_as_alone, assert_same_history, config, metrics_in
@@ -31,6 +33,15 @@ def test_a_trial_that_is_kept_goes_on_from_its_last_epoch(context: SweepContext)
     second.join("0000", config().model_dump(), 2)
     results += [second.result() for _ in range(EPOCHS - 2)]
     assert_same_history(metrics_in(results), alone(context, config()).history)
+
+
+def test_a_result_of_several_epochs_has_the_numbers_of_a_trial_alone(context: SweepContext) -> None:
+    device = OwnProcess(replace(context, deciding_epochs=frozenset({3, EPOCHS})))
+    device.join("0000", config().model_dump(), 0, report_seconds=3600.0)
+    results = [device.result(), device.result()]
+    device.leave(keep=False)
+    assert [result["epoch"] for result in results] == [3, EPOCHS]
+    assert_as_alone(context, "0000", config(), results)
 
 
 def test_a_worker_that_was_cut_off_writes_nothing_over_the_attempt_that_took_its_trial_over(

@@ -31,7 +31,7 @@ from tuning.workers.trainer import Trainer
 from vae.config import TrialConfig
 from vae.errors import CheckpointError
 from vae.model.shape_class import GROWTH, Frame, ShapeClass
-from vae.storage.checkpoint import CHECKPOINT_FILE, MODEL_FILE
+from vae.storage.checkpoint import CHECKPOINT_FILE, MODEL_FILE, unpack_checkpoint
 from vae.storage.state import TrialState
 from vae.training import trial as training_module
 from vae.training.pack import Pack
@@ -142,6 +142,33 @@ def spoilt_if(is_spoilt: Callable[[TrialConfig], bool], initial: Callable[..., T
         return state
 
     return spoilt
+
+
+# ---------------------------------------------------------------- several epochs in a result
+
+
+def test_results_of_several_epochs_equal_those_of_the_trials_alone_files_included(context: SweepContext) -> None:
+    context = replace(context, deciding_epochs=frozenset({3, EPOCHS}))
+    trials = varied(3) | {"other": config(9, activation="tanh")}
+    for trial_id, results in train_together(Trainer(context), trials, report_seconds=3600.0).items():
+        assert [result["epoch"] for result in results] == [3, EPOCHS]
+        assert_as_alone(context, trial_id, trials[trial_id], results)
+
+
+def test_a_trial_joins_and_leaves_while_others_train_epoch_after_epoch_without_a_result(context: SweepContext) -> None:
+    """A lock is not fair: without turns the trainer would take the device again before anybody who waits for it."""
+    trainer = Trainer(replace(context, deciding_epochs=frozenset()))
+    trainer.join("busy", config(epochs=100_000).model_dump(), 0, report_seconds=3600.0)
+    busy = in_a_thread(quietly, trainer.result, "busy")
+    for number in range(5):
+        trainer.join(f"{number}", config(number).model_dump(), 0)
+        before = len(trainer._members["busy"].results.training.history)
+        trainer.leave(f"{number}", keep=False)
+        assert len(trainer._members["busy"].results.training.history) <= before + 2
+    trainer.leave("busy", keep=True)
+    assert isinstance(busy.result(SECONDS), CancelledError)
+    state, _ = unpack_checkpoint(context.storage.trial_files("busy").read(CHECKPOINT_FILE) or b"", "")
+    assert state.epoch > 0
 
 
 # ---------------------------------------------------------------- gathering

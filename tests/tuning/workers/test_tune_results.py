@@ -2,12 +2,14 @@
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.material.epochs import of_elbo
+from tuning.workers import tune_results as tune_results_module
 from tuning.workers.tune_results import TuneResults
 from vae.model.metrics import EpochMetrics, Terms
 
@@ -51,12 +53,19 @@ class FakeTraining:
 
 
 def told(
-    training: FakeTraining, n_known: int, preview_epochs: frozenset[int] | None = ALL, metric: str = "val_elbo"
-) -> list[dict[str, object]]:
-    """All results until the trial is done; an epoch is trained before each that wants one."""
-    ours, results = TuneResults(training, n_known, preview_epochs, metric), []  # type: ignore[arg-type]
+    training: FakeTraining,
+    n_known: int,
+    preview_epochs: frozenset[int] | None = ALL,
+    metric: str = "val_elbo",
+    deciding_epochs: frozenset[int] | None = ALL,
+    report_seconds: float = 0.0,
+) -> list[dict[str, Any]]:
+    """All results until the trial is done; epochs are trained before each that wants them."""
+    ours = TuneResults(training, n_known, preview_epochs, metric, deciding_epochs, report_seconds)  # type: ignore[arg-type]
+    results: list[dict[str, Any]] = []
     while not results or not results[-1]["done"]:
-        if ours.wants_epoch:
+        while ours.wants_epoch:
+            ours.keep_preview()
             training.train()
         results.append(ours.next())
         assert len(results) <= training.epochs + 1, "it never ends"
@@ -126,3 +135,56 @@ def test_a_trial_without_an_elbo_has_a_score_and_no_word_of_an_elbo() -> None:
     (result,) = told(training, n_known=1, metric="val_distortion")
     assert result["score"] == -90.0
     assert "val_elbo" not in result
+
+
+# ---------------------------------------------------------------- several epochs in a result
+
+
+@given(
+    data=st.data(),
+    epochs=st.integers(1, 12),
+    deciding=st.frozensets(st.integers(1, 12)),
+    report_seconds=st.sampled_from([0.0, 3600.0]),
+)
+def test_results_of_several_epochs_tell_each_once_and_end_wherever_the_scheduler_may_decide(
+    data: st.DataObject, epochs: int, deciding: frozenset[int], report_seconds: float
+) -> None:
+    known, at = data.draw(st.integers(0, epochs)), data.draw(st.integers(0, epochs))
+    shown = data.draw(st.frozensets(st.integers(1, 12)))
+    results = told(FakeTraining(epochs, at), known, shown, "val_elbo", deciding | {epochs}, report_seconds)
+    every = [one for result in results for one in (*result["earlier"], (of_elbo(result["epoch"]), result["preview"]))]
+    first = min(known, at) + 1 if min(known, at) < epochs else epochs
+    assert [metrics for metrics, _ in every] == [of_elbo(epoch) for epoch in range(first, epochs + 1)]
+    ends = {result["epoch"] for result in results}
+    assert ends >= {epoch for epoch in deciding | {epochs} if first <= epoch <= epochs}
+    if report_seconds:
+        assert ends <= deciding | {epochs}
+    # The images are of the weights of their own epoch, which those of a checkpoint's earlier epochs are not.
+    expected = {epoch: f"preview of {epoch}" for epoch in shown if max(first, at) <= epoch <= epochs}
+    assert {metrics.epoch: preview for metrics, preview in every if preview} == expected
+
+
+class Clock:
+    now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+def test_where_nothing_is_decided_a_result_comes_once_in_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr(tune_results_module, "time", clock)
+    training = FakeTraining(epochs=9, at=0)
+    ours = TuneResults(training, 0, frozenset(), "val_elbo", frozenset({9}), 2.5)  # type: ignore[arg-type]
+    ends = []
+    for _ in range(9):
+        training.train()
+        clock.now += 1.0
+        if not ours.wants_epoch:
+            ends.append((ours.next()["epoch"], clock.now - 1000.0))
+    assert ends == [(3, 3.0), (6, 6.0), (9, 9.0)]
+
+
+def test_a_trial_that_diverges_is_told_at_once_though_nothing_was_due() -> None:
+    (result,) = told(FakeTraining(9, 0, diverges_in=4), 0, frozenset(), "val_elbo", frozenset({9}), 3600.0)
+    assert (result["epoch"], result["done"], len(result["earlier"])) == (4, True, 3)
