@@ -16,10 +16,15 @@ MIRROR_FILE = "mirror.txt"  # only in the mirror of a bucket: says what the fold
 BEST_FOLDER = "best"  # best/1, best/2, ...: the best models
 REPORT_FOLDER = "report"
 
-# The driver's files of a trial's folder; vae.storage names those of its model.
+# The driver's files of a trial's folder.
 CONFIG_FILE = "config.json"
 METRICS_FILE = "metrics.jsonl"
 ERROR_FILE = "error.txt"
+
+# What training leaves of a trial, as vae.storage calls it: that takes torch to load, and the driver does without.
+MODEL_FILE = "model.safetensors"
+CHECKPOINT_FILE = "checkpoint.safetensors"
+SNAPSHOTS_FILE = "snapshots.zip"
 
 
 def as_typed(path: Path) -> Path:

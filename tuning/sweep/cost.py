@@ -23,7 +23,7 @@ def estimate(plan: Plan) -> list[str]:
         *_conditions(plan.space),
         f"a middling trial: {config.n_parameters(plan.n_pixels):,} parameters, {seconds:.2f} s an epoch here",
         _epochs(plan, seconds / slots),
-        f"about {plan.expected_bytes() / 2**20:,.0f} MiB of models and checkpoints",
+        _disk(plan, slots),
     ]
 
 
@@ -40,6 +40,22 @@ def _epochs(plan: Plan, seconds: float) -> str:
         return f"{most:,} epochs, none stopped early: {duration(most * seconds)}"
     about = f"about {epochs:,.0f} of {most:,} epochs after early stopping"
     return f"{about}: {duration(epochs * seconds)}, at the most {duration(most * seconds)}"
+
+
+def _disk(plan: Plan, slots: int) -> str:
+    mebibytes, model = (
+        value / 2**20 for value in (plan.expected_bytes(slots), plan.model_bytes(plan.typical_config()))
+    )
+    return f"up to about {mebibytes:,.0f} MiB on disk; a model of {model:.1f} MiB stays of {_kept(plan)}"
+
+
+def _kept(plan: Plan) -> str:
+    """Which trials keep their models, in words."""
+    most, n_best = plan.most_models(), plan.space.keep_models
+    if n_best >= plan.space.n_runs:
+        return "every trial" if plan.max_bytes is None else "the best that --max-disk has room for"
+    front = ", of the front of rate and distortion" if plan.space.metric == "rate_distortion" else ""
+    return f"the best {n_best}{front} and of those that figures compare, about {most} in all"
 
 
 def _conditions(space: SearchSpace) -> list[str]:

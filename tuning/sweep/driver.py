@@ -17,6 +17,7 @@ from tuning.search.study import Study
 from tuning.store.bucket import tell
 from tuning.store.ledger import Ledger
 from tuning.store.place import SweepStorage
+from tuning.sweep.disk import Disk
 from tuning.sweep.failures import FailuresInARow
 from tuning.sweep.plan import Plan
 from tuning.sweep.queue import DEATHS, TrialQueue
@@ -57,6 +58,7 @@ class Sweep(Callback):  # type: ignore[misc]
         storage.bring(STUDY_FILE)  # what a sampler noted there; the trials come from the ledger
         self._study = Study(storage.folder, plan.space, plan.seed, past)
         self.queue = TrialQueue(plan.space, plan.seed, self._study.propose, past)
+        self._disk = Disk(plan, storage.place, self._ledger, slots, past)
         self._failures = FailuresInARow(slots)
         self._checkpoint_epochs: dict[str, int] = {}
         self._noted: set[str] = set()  # trials whose note was shown
@@ -73,6 +75,7 @@ class Sweep(Callback):  # type: ignore[misc]
         else:
             self._ledger.proposed(record)
             self.records[record.trial_id] = record
+            self._disk.proposed(record)
         n_known = len(record.history)
         if record.stops_at is not None:
             n_known = min(n_known, record.stops_at - 1)  # the worker tells its last epoch again, for Tune to stop it
@@ -108,6 +111,8 @@ class Sweep(Callback):  # type: ignore[misc]
             self._study.report(int(record.configuration), metrics)
             for observer in self._observers:
                 observer.epoch(record, metrics, preview)
+        elif metrics.epoch_seconds != record.history[metrics.epoch - 1].epoch_seconds:  # else its checkpoint had it
+            self._ledger.repeated(record, metrics.epoch)
         # The epochs up to the checkpoint are on disk before the ledger says that there is one.
         if result["checkpoint_epoch"] > self._checkpoint_epochs.get(record.trial_id, 0):
             self._checkpoint_epochs[record.trial_id] = result["checkpoint_epoch"]
@@ -161,17 +166,24 @@ class Sweep(Callback):  # type: ignore[misc]
         if time.monotonic() - self._written_at > LEADERBOARD_SECONDS:
             write_leaderboard(self._storage.folder, list(self.records.values()))
             self._written_at = time.monotonic()
+            if not self._storage.uri:
+                self._disk.written()
         if self._storage.uri and time.monotonic() - self._pushed_at > PUSH_SECONDS:
             self._storage.mirrored(LEADERBOARD_FILE)
             self._pushed_at = time.monotonic()
+            self._disk.written()  # readers of a bucket have this leaderboard
 
     def close(self) -> None:
         """Write what is left to write. A sweep that was stopped does not wait for a bucket that does not answer."""
         records = list(self.records.values())
+        is_whole = self._plan.is_whole(records)
+        waits_for_disk = is_whole or not self._storage.uri
+        self._disk.settle(waits_for_disk)
         write_leaderboard(self._storage.folder, records)
         for name in (LEADERBOARD_FILE, STUDY_FILE):
             self._storage.mirrored(name)
-        self._ledger.close(patient=self._plan.is_whole(records))
+        self._ledger.close(patient=is_whole)
+        self._disk.close(waits_for_disk)
 
     def _begin_again(self, record: TrialRecord) -> None:
         """Number the trial's next attempt. A worker that still has an earlier one writes elsewhere."""
@@ -195,6 +207,7 @@ class Sweep(Callback):  # type: ignore[misc]
     def _finish(self, record: TrialRecord) -> None:
         self.queue.ended(record)
         self._ledger.finished(record)
+        self._disk.ended(record)
         self._study.tell(self._configuration(record))
         for observer in self._observers:
             observer.finished(record)

@@ -14,7 +14,7 @@ from tuning.cluster.allot import Cluster
 from tuning.errors import StorageError
 from tuning.layout import MANIFEST_FILE, REPOSITORY
 from tuning.records import SweepRecord
-from tuning.space.model import SearchSpace
+from tuning.space.model import MOST_TRIALS, SearchSpace
 from tuning.store.ledger import read_trials
 from tuning.store.place import SweepStorage
 from tuning.sweep.plan import Plan
@@ -92,7 +92,8 @@ def read_plan(storage: SweepStorage) -> Plan:
             raise ValueError(f"dataset {dataset['name']}, seed {content['seed']}")
         plan = Plan(
             name=storage.name,
-            space=SearchSpace.model_validate(content["space"]),
+            # A sweep of a version that removed no model has no such key, and keeps them all.
+            space=SearchSpace.model_validate({"keep_models": MOST_TRIALS, **content["space"]}),
             seed=content["seed"],
             dataset=dataset["name"],
             dataset_note=dataset["note"],

@@ -41,18 +41,36 @@ def compared_trials(sweep: SweepRecord) -> Comparison:
     """Every trial if there are at most MAX_COLUMNS; else the best trial of every configuration.
 
     If there are more configurations than MAX_COLUMNS: some of the front of rate and distortion, or, in a sweep of
-    one objective, the best trials along the most important hyperparameter. Failed trials are never compared.
+    one objective, the best trials along the most important hyperparameter. Failed trials are never compared, nor are
+    those whose model the sweep has removed.
     """
     shown = [record for record in ranked(sweep.trials) if record.state != "failed" and record.best]
-    trials = _first_of(shown, lambda record: [*_configuration(record), record.config.seed])
-    configurations = _first_of(shown, _configuration)
+    kept = [record for record in shown if record.has_model]
+    found = _compared(sweep, shown, kept)
+    return found if len(kept) == len(shown) else Comparison(found.columns, _of_kept(found.rule))
+
+
+def _of_kept(rule: str) -> str:
+    return f"{rule}, of those whose models stay" if rule else "the trials whose models stay"
+
+
+def _compared(sweep: SweepRecord, shown: Sequence[TrialRecord], kept: Sequence[TrialRecord]) -> Comparison:
+    """shown: best first; they decide how trials are compared. kept: those of them that can be."""
+
+    def name_and_seed(record: TrialRecord) -> list[Any]:
+        return [*_configuration(record), record.config.seed]
+
+    trials, configurations = _first_of(shown, name_and_seed), _first_of(shown, _configuration)
     if len(trials) <= MAX_COLUMNS:
         names = list(dict.fromkeys([*sweep.search, "seed"])) if len(trials) > len(configurations) else sweep.search
-        return Comparison(_columns(sweep, trials, list(names)), "")
+        return Comparison(_columns(sweep, _first_of(kept, name_and_seed), list(names)), "")
     if len(configurations) <= MAX_COLUMNS:
-        return Comparison(_columns(sweep, configurations, list(sweep.search)), "the best seed of each configuration")
-    on_front = front(sweep)
-    return _along_front(sweep, on_front) if len(on_front) > 1 else _along(sweep, shown, _most_important(sweep, shown))
+        best_seeds = _first_of(kept, _configuration)
+        return Comparison(_columns(sweep, best_seeds, list(sweep.search)), "the best seed of each configuration")
+    on_front = [record for record in front(sweep) if record.has_model]
+    if len(on_front) > 1:
+        return _along_front(sweep, on_front)
+    return _along(sweep, shown, kept, _most_important(sweep, shown))
 
 
 def _first_of(records: Sequence[TrialRecord], key: Callable[[TrialRecord], Any]) -> list[TrialRecord]:
@@ -121,15 +139,16 @@ def _most_important(sweep: SweepRecord, shown: Sequence[TrialRecord]) -> str:
     return next((name for name in importance(sweep).shares if name in varying), varying[0])
 
 
-def _along(sweep: SweepRecord, shown: Sequence[TrialRecord], name: str) -> Comparison:
+def _along(sweep: SweepRecord, shown: Sequence[TrialRecord], kept: Sequence[TrialRecord], name: str) -> Comparison:
     """The best trial at each value of one hyperparameter, or in each bin of neighbouring values."""
-    having = [record for record in shown if name in record.params]  # best first
+    having, choice = ([record for record in records if name in record.params] for records in (shown, kept))
     others = "" if len(sweep.search) == 1 else "; the other hyperparameters are that trial's own"
     of_value = sorted(_first_of(having, lambda record: record.params[name]), key=_order(sweep, [name]))
     if len(of_value) <= MAX_COLUMNS:
-        return Comparison(_columns(sweep, of_value, [name]), f"the best trial of each {name_of(name)}{others}")
+        best = _first_of(choice, lambda record: record.params[name])
+        return Comparison(_columns(sweep, best, [name]), f"the best trial of each {name_of(name)}{others}")
     bins = np.array_split([str(record.params[name]) for record in of_value], N_BINS)
     bin_of = {value: number for number, values in enumerate(bins) for value in values}
-    best = _first_of(having, lambda record: bin_of[str(record.params[name])])
+    best = _first_of(choice, lambda record: bin_of[str(record.params[name])])
     rule = f"the best trial of each fifth of the values of {name_of(name)}{others}"
     return Comparison(_columns(sweep, best, [name]), rule)

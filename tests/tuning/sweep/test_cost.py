@@ -1,5 +1,7 @@
 """The lines of --dry-run."""
 
+from dataclasses import replace
+
 import pytest
 
 from tests.material.plans import plan
@@ -16,8 +18,8 @@ def test_an_estimate_is_worked_out_from_the_seconds_of_an_epoch(monkeypatch: pyt
     assert lines[1].endswith("2.00 s an epoch here")
     # 27 + 18 + 18 + 18 = 81 epochs of 2 s on 3 workers; all would be 729
     assert lines[2] == "about 81 of 729 epochs after early stopping: 54 s, at the most 8 min"
-    assert lines[3].startswith("about ")
-    assert lines[3].endswith(" MiB of models and checkpoints")
+    assert lines[3].startswith("up to about ")
+    assert lines[3].endswith(" MiB stays of every trial")
 
 
 def test_an_estimate_says_how_many_seeds_each_configuration_has(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,3 +44,18 @@ def test_the_seconds_of_an_epoch_are_measured() -> None:
     lines = estimate(plan(search={"beta": {"type": "float", "low": 0.5, "high": 2.0}}, fixed={"hidden_units": 16}))
     seconds = float(lines[1].split(" parameters, ")[1].split(" s an epoch")[0])
     assert 0 <= seconds < 5
+
+
+def test_an_estimate_says_which_models_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cost_module, "_epoch_seconds", lambda plan, config: 2.0)
+    search = {"beta": {"type": "float", "low": 0.5, "high": 2.0}}
+    many = plan(search=search, fixed={"latent_size": 2, "hidden_units": 16}, trials=10_000)
+    model = (many.typical_config().n_parameters(64) * 4 + 100_000) / 2**20
+    assert estimate(many)[3].endswith(
+        f" MiB on disk; a model of {model:.1f} MiB stays of the best 50 and of those that figures compare, "
+        "about 60 in all"
+    )
+    front = plan(search=search, scheduler={"type": "none"}, metric="rate_distortion", trials=10_000)
+    assert "of the best 50, of the front of rate and distortion and of those" in estimate(front)[3]
+    limited = replace(plan(keep_models=27), max_bytes=2**30)
+    assert estimate(limited)[3].endswith("stays of the best that --max-disk has room for")

@@ -17,6 +17,7 @@ from tuning.errors import StorageError
 from tuning.layout import MANIFEST_FILE
 from tuning.records import TrialRecord
 from tuning.space.load import SPACES, Overrides, load_space
+from tuning.space.model import MOST_TRIALS
 from tuning.store.ledger import Ledger
 from tuning.store.place import SweepStorage
 from tuning.sweep import manifest as manifest_module
@@ -50,6 +51,15 @@ def test_a_plan_is_read_back_as_it_was_written(tmp_path: Path, name: str) -> Non
     (tmp_path / "x").mkdir()
     write_manifest(SweepStorage(tmp_path / "x"), new_plan(name), CLUSTER)
     assert read_plan(SweepStorage(tmp_path / "x")) == new_plan(name)
+
+
+def test_a_sweep_of_a_version_that_removed_no_model_keeps_them_all(folder: Path) -> None:
+    assert read_plan(SweepStorage(folder)).space.keep_models == 50
+    content = content_of(folder)
+    del content["space"]["keep_models"]
+    (folder / MANIFEST_FILE).write_text(json.dumps(content))
+    assert read_plan(SweepStorage(folder)).space.keep_models >= read_plan(SweepStorage(folder)).space.n_runs
+    assert read_plan(SweepStorage(folder)).space.keep_models == MOST_TRIALS
 
 
 def test_a_moved_sweep_has_the_name_of_its_folder(folder: Path) -> None:
