@@ -54,8 +54,8 @@ def start(chosen: argparse.Namespace) -> int:
     plan = new_plan(space, chosen.space, chosen.name, chosen.seed or 0, chosen.data_dir, chosen.max_disk)
     place = storage.locate(chosen.storage, plan.name)
     if chosen.dry_run:
-        lines = [f"Would run {plan.name}: {space.description}", f"dataset {plan.dataset_note}", *estimate(plan)]
-        say("\n  ".join(lines))
+        costs = estimate(plan, options.request(chosen), chosen.top_k)
+        say("\n  ".join([f"Would run {plan.name}: {space.description}", f"dataset {plan.dataset_note}", *costs]))
         return 0
     storage.refuse_existing(place)
     say(f"Sweep {plan.name}: {space.description}")

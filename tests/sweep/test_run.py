@@ -183,6 +183,8 @@ def test_the_manifest_says_what_ran_on_what(folder: Path) -> None:
     assert content["name"] == "mixed"
     assert content["seed"] == 3
     (run,) = content["runs"]
+    moments = run["start_seconds"]
+    assert 0 < moments["ray"] <= moments["run"] <= moments["training"] <= moments["first_epoch"]
     assert run["command"].endswith("sweep.py --space mixed.yaml --name mixed --seed 3")
     assert content["space"]["trials"] == N_TRIALS
     assert content["space"]["search"]["beta"] == {"type": "float", "low": 0.25, "high": 4.0, "log": True}

@@ -45,7 +45,7 @@ class Cluster:
 
     slots: trials at a time, on workers that may still come too; n_coming: how many of those an autoscaler may run.
     grows: trials may wait for workers. joined: the cluster was there before the sweep. is_chosen: the user said how
-    many trials are to run at a time. notes: what to tell the user.
+    many trials are to run at a time. ready_seconds: after the command. notes: what to tell the user.
     """
 
     nodes: list[Node]
@@ -59,6 +59,7 @@ class Cluster:
     joined: bool = False
     max_concurrent: int | None = None
     is_chosen: bool = False
+    ready_seconds: float = 0.0
     notes: tuple[str, ...] = ()
 
     @property

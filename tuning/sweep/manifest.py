@@ -49,6 +49,13 @@ def write_manifest(storage: SweepStorage, plan: Plan, cluster: Cluster | None = 
     storage.place.put(MANIFEST_FILE, (json.dumps(content, indent=2) + "\n").encode())
 
 
+def note_start(storage: SweepStorage, seconds: dict[str, float]) -> None:
+    """Add to the run that is under way how many seconds after its command each part of its start was over."""
+    content = _read(storage)
+    content["runs"][-1]["start_seconds"] = seconds
+    storage.place.put(MANIFEST_FILE, (json.dumps(content, indent=2) + "\n").encode())
+
+
 def _this_run(cluster: Cluster) -> dict[str, Any]:
     return {
         "when": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -23,9 +23,10 @@ from tuning.search.early_stopping import RESULT, make_scheduler
 from tuning.search.study import learning_note, most_at_once
 from tuning.store.place import SweepStorage
 from tuning.sweep.driver import Sweep
-from tuning.sweep.manifest import write_manifest
+from tuning.sweep.manifest import note_start, write_manifest
 from tuning.sweep.plan import Plan
 from tuning.sweep.queue import DEATHS
+from tuning.view.timeline import Timeline
 from tuning.workers.start_trainers import start_broker
 from tuning.workers.sweep_context import SweepContext
 from tuning.workers.tune_worker import VaeTrial
@@ -49,7 +50,8 @@ def run(
     the time budget (seconds), and goes on when it is resumed.
     """
     context = _context(plan, storage, cluster, images)
-    sweep = Sweep(plan, storage, past, observers, cluster.slots)
+    timeline = Timeline(cluster.ready_seconds, lambda seconds: note_start(storage, seconds))
+    sweep = Sweep(plan, storage, past, [*observers, timeline], cluster.slots)
     watch = NodeWatch(cluster, storage, view, plan.slot_bytes())
     if line := learning_note(plan.space, cluster.slots, cluster.is_chosen):
         view.say(line)

@@ -21,7 +21,7 @@ from tuning.space.model import MOST_TRIALS
 from tuning.store.ledger import Ledger
 from tuning.store.place import SweepStorage
 from tuning.sweep import manifest as manifest_module
-from tuning.sweep.manifest import other_code, read_plan, read_runs, read_sweep, write_manifest
+from tuning.sweep.manifest import note_start, other_code, read_plan, read_runs, read_sweep, write_manifest
 from tuning.sweep.plan import Plan
 from vae.datasets.folder import folder_spec
 
@@ -133,6 +133,15 @@ def test_a_resumed_sweep_adds_its_run_and_keeps_those_before(folder: Path, monke
     write_manifest(SweepStorage(folder), replace(new_plan(), seed=8))  # nothing is trained
     assert len(content_of(folder)["runs"]) == 2
     assert read_plan(SweepStorage(folder)).seed == 8
+
+
+def test_the_run_that_is_under_way_has_the_timeline_of_its_start(folder: Path) -> None:
+    write_manifest(SweepStorage(folder), new_plan(), CLUSTER)
+    note_start(SweepStorage(folder), {"ray": 3.2, "first_epoch": 9.5})
+    first, second = content_of(folder)["runs"]
+    assert "start_seconds" not in first
+    assert second["start_seconds"] == {"ray": 3.2, "first_epoch": 9.5}
+    assert read_plan(SweepStorage(folder)) == new_plan()
 
 
 def test_the_run_of_a_manifest_that_knew_of_one_only_is_kept(folder: Path) -> None:
