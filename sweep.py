@@ -45,10 +45,10 @@ def start(chosen: argparse.Namespace, ending: Ending) -> int:
     from tuning.sweep.cost import estimate
     from tuning.sweep.plan import new_plan
 
-    plan = new_plan(space, chosen.space, chosen.name, chosen.seed or 0, chosen.data_dir)
+    plan = new_plan(space, chosen.space, chosen.name, chosen.seed or 0, chosen.data_dir, chosen.max_disk)
     place = storage.locate(chosen.storage, plan.name)
     if chosen.dry_run:
-        estimated = estimate(plan, chosen.pack)
+        estimated = estimate(plan, options.request(chosen), chosen.top_k)
         lines = [f"Would run {plan.name}: {space.description}", f"dataset {plan.dataset_note}", *estimated]
         ending.result = {"would_run": plan.name, "lines": lines}
         say("\n  ".join(lines))
@@ -68,7 +68,7 @@ def resume(chosen: argparse.Namespace, ending: Ending) -> int:
     place = ending.storage = storage.locate(chosen.storage, chosen.resume, "--resume")
     storage.open_existing(place)
     with storage.held(place):  # first the lock, then the reading: another driver may end only now
-        found = resumed(place, chosen.trials, chosen.data_dir, chosen.retry_failed)
+        found = resumed(place, chosen.trials, chosen.data_dir, chosen.retry_failed, chosen.keep_models, chosen.max_disk)
         say("\n".join(found.notes))
         if not found.plan.is_whole(found.past):
             return sweep(chosen, found.plan, place, found.past)
@@ -91,7 +91,7 @@ def sweep(chosen: argparse.Namespace, plan: Plan, place: SweepStorage, past: lis
         cluster = stack.enter_context(connect.connected(options.request(chosen)))
         images = loader.result()
         if past is None:
-            stack.enter_context(storage.created(place, plan.expected_bytes()))
+            stack.enter_context(storage.created(place, plan.expected_bytes(cluster.slots)))
         checks.check(cluster, place, lanes.slot_bytes(plan, cluster))
         manifest.write_manifest(place, plan, cluster)
         say("\n".join([f"Running on {cluster.describe()}{place.mirror_note}", *cluster.notes, f"Page: {place.page}"]))

@@ -18,10 +18,15 @@ REPORT_FOLDER = "report"
 PAGE_FILE = "index.html"  # in the report's folder, also while the sweep runs
 SUMMARY_FILE = "summary.md"  # in the report's folder; a folder without it has only the page of a sweep that runs
 
-# The driver's files of a trial's folder; vae.storage names those of its model.
+# The driver's files of a trial's folder.
 CONFIG_FILE = "config.json"
 METRICS_FILE = "metrics.jsonl"
 ERROR_FILE = "error.txt"
+
+# What training leaves of a trial, as vae.storage calls it: that takes torch to load, and the driver does without.
+MODEL_FILE = "model.safetensors"
+CHECKPOINT_FILE = "checkpoint.safetensors"
+SNAPSHOTS_FILE = "snapshots.zip"
 
 
 def as_typed(path: Path) -> Path:

@@ -14,6 +14,7 @@ from tuning.space.overrides import Overrides
 from vae.datasets.names import NAMES
 
 UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
+BYTES = {"M": 2**20, "G": 2**30, "T": 2**40}
 # A resumed sweep keeps what it was started with: these would change its numbers.
 NOT_WITH_RESUME = ("space", "name", "epochs", "dataset", "seed", "settings", "dry_run")
 WITH_REPORT = ("report", "data_dir", "storage", "top_k", "verbose", "json", "notify")
@@ -78,7 +79,7 @@ def request(options: argparse.Namespace) -> Request:
 
 def overrides(options: argparse.Namespace) -> Overrides:
     """What the options change in the space."""
-    return Overrides(options.trials, options.epochs, options.dataset, options.settings)
+    return Overrides(options.trials, options.epochs, options.dataset, options.settings, options.keep_models)
 
 
 def _parser() -> _Parser:
@@ -116,6 +117,10 @@ def _parser() -> _Parser:
     where = parser.add_argument_group("where")
     where.add_argument("--data-dir", type=Path, help="default: VAE_DATA_DIR, or data/")
     where.add_argument("--storage", type=_word, help=f"folder or bucket of sweeps; default: {DEFAULT_STORAGE}/")
+    where.add_argument(
+        "--keep-models", type=_whole(1), metavar="N", help="models that stay: of the N best and those in figures; 50"
+    )
+    where.add_argument("--max-disk", type=_bytes, metavar="SIZE", help="keep fewer models: 500M, 20G")
     where.add_argument("--top-k", type=_whole(0), default=3, metavar="K", help="best trials in the report; default 3")
     machines = parser.add_argument_group("the machines")
     machines.add_argument(
@@ -171,6 +176,13 @@ def _share(text: str) -> float:
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"'{text}'; allowed: from 0 to 1, as a trial trains on one GPU at the most")
     return value
+
+
+def _bytes(text: str) -> int:
+    match = re.fullmatch(r"(\d{1,9}(?:\.\d+)?)\s*([MGT])(?:i?B)?", text)
+    if not match or float(match[1]) <= 0:
+        raise argparse.ArgumentTypeError(f"'{text}'; allowed: a number with M, G or T, such as 20G")
+    return int(float(match[1]) * BYTES[match[2]])
 
 
 def _seconds(text: str) -> float:

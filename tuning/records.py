@@ -41,7 +41,8 @@ class TrialRecord:
     params: the searched hyperparameters that it has; config: all of them. metric: what its sweep is ranked by,
     SearchSpace.metric. The history only grows, or is replaced by another list. error: why the trial failed; of a
     trial that is to run again, why it failed before. stops_at: the epoch after which the scheduler has stopped it.
-    attempt: from 1; each time that a worker takes the trial on again has a number of its own.
+    attempt: from 1; each time that a worker takes the trial on again has a number of its own. has_model: whether
+    its model is on storage; a sweep's driver says so from when it has seen it until it removes it.
     """
 
     trial_id: str
@@ -53,6 +54,7 @@ class TrialRecord:
     metric: str = "val_elbo"
     stops_at: int | None = None
     attempt: int = 1
+    has_model: bool = field(default=True, compare=False)
     _running: tuple[list[EpochMetrics], int, EpochMetrics | None] = field(
         default=([], 0, None), init=False, repr=False, compare=False
     )

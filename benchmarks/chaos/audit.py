@@ -13,7 +13,7 @@ from typing import Any
 from tuning.layout import attempt_folder
 from tuning.store.interface import Place
 from vae.errors import CheckpointError
-from vae.storage.checkpoint import unpack_checkpoint, unpack_model
+from vae.storage.checkpoint import unpack_model
 from vae.training.trial import CHECKPOINT_SECONDS
 
 Lines = list[dict[str, Any]]
@@ -70,9 +70,9 @@ def audit(place: Place, n_trials: int, undisturbed: Place, folder: Path | None =
         orphans=sorted(_orphans(place, set(proposed), folder)),
         faults=[*_differences(place, undisturbed), *_unreadable(place, events)],
     )
-    for trial, starts in _starts(events).items():
-        checkpoint = _last(events, trial, "checkpoint.safetensors")
-        for n_epochs, seconds in _trained_again(place, trial, checkpoint, starts):
+    for trial in _started(events):
+        repeated = [line["epoch"] for line in events if (line["event"], line["trial"]) == ("repeated", trial)]
+        for n_epochs, seconds in _trained_again(metrics(place, trial), repeated):
             found.again += n_epochs
             found.longest = max(found.longest, seconds)
     if found.longest > CHECKPOINT_SECONDS * 1.5:  # the epoch that was under way comes on top
@@ -132,9 +132,11 @@ def _without_clock(lines: Lines) -> Lines:
 
 
 def _unreadable(place: Place, events: Lines) -> Iterator[str]:
-    """Each finished trial's model loads, and is of the epoch and the numbers that the ledger calls its best."""
+    """Each finished trial's model loads, and is of the epoch and the numbers that the ledger calls its best. Those
+    that the ledger calls removed are not looked for."""
+    removed = {trial for line in events if line["event"] == "removed" for trial in line["trials"]}
     for line in events:
-        if line["event"] == "finished":
+        if line["event"] == "finished" and line["trial"] not in removed:
             name = _last(events, line["trial"], "model.safetensors")
             try:
                 best = unpack_model(place.get(name) or b"", name)[1].history[-1]
@@ -152,35 +154,22 @@ def _last(events: Lines, trial: str, name: str) -> str:
     return f"{attempt_folder(trial, attempts[-1] if attempts else 1)}/{name}"
 
 
-def _starts(events: Lines) -> dict[str, list[int]]:
-    """By trial, how many epochs the driver knew at each of its starts."""
-    starts: dict[str, list[int]] = {}
-    for line in events:
-        if line["event"] == "started":
-            starts.setdefault(line["trial"], []).append(line["epochs"])
-    return starts
+def _started(events: Lines) -> list[str]:
+    return sorted({line["trial"] for line in events if line["event"] == "started"})
 
 
-def _trained_again(place: Place, trial: str, checkpoint: str, starts: list[int]) -> Iterator[tuple[int, float]]:
+def _trained_again(epochs: Lines, repeated: list[int]) -> Iterator[tuple[int, float]]:
     """For each interruption: epochs that the trial trained again, and the seconds that they had taken the first time.
 
-    How long an epoch took is its fingerprint: two trainings of it come to the same numbers in different times.
-    metrics.jsonl has the clock of the training of which the driver heard first, the last checkpoint that of the
-    training that led to the result. A start at which the driver knew m epochs went on behind the last of these m
-    that is the same in both; those after it were trained again. So were those that differ though no start followed: the
-    trial went on in another trainer when the broker died. Where an epoch of the first training was kept by one
-    interruption and lost by a later one, both are counted: the count is never too low for the epochs that the driver
-    knew of. Those that it did not know stand nowhere: one is under way when a process is killed, and in a bucket, where
-    the metrics go up with a checkpoint, a driver that is killed takes what it has heard since with it.
+    epochs: of the trial. repeated: those that the driver knew and heard of again, with another clock's reading, in the
+    order in which it did. Epochs that it did not know stand nowhere: one is under way when a process is killed, and in
+    a bucket, where the metrics go up with a checkpoint, a driver that is killed takes what it has heard since with it.
     """
-    first = [line["epoch_seconds"] for line in metrics(place, trial)]
-    try:
-        last = [line.epoch_seconds for line in unpack_checkpoint(place.get(checkpoint) or b"", trial)[1].history]
-    except CheckpointError:
-        last = []
-    same = [one == other for one, other in zip(first, last, strict=False)]
-    for known in starts:
-        kept = max((epoch for epoch, is_same in enumerate(same[:known], start=1) if is_same), default=0)
-        yield known - kept, sum(first[kept:known])
-    rest = [first[epoch] for epoch in range(starts[-1], len(same)) if not same[epoch]]
-    yield len(rest), sum(rest)
+    seconds = {line["epoch"]: line["epoch_seconds"] for line in epochs}
+    runs: list[list[int]] = []
+    for epoch in repeated:
+        if not runs or epoch != runs[-1][-1] + 1:  # another interruption went back to before this epoch
+            runs.append([])
+        runs[-1].append(epoch)
+    for run in runs:
+        yield len(run), sum(seconds[epoch] for epoch in run)

@@ -36,7 +36,7 @@ def _read_best(sweep: SweepRecord, top_k: int, say: Say) -> list[Checkpoint]:
     for record in ranked(sweep.trials):
         if len(checkpoints) == top_k:
             break
-        if record.state == "failed" or record.best is None:
+        if record.state == "failed" or record.best is None or not record.has_model:
             continue
         try:
             checkpoint = read_checkpoint(record, sweep)
@@ -47,6 +47,8 @@ def _read_best(sweep: SweepRecord, top_k: int, say: Say) -> list[Checkpoint]:
             epochs = f"its weights are of epoch {checkpoint.description.epoch}, its best was {record.best.epoch}"
             say(f"Trial {record.trial_id}: {epochs}")
         checkpoints.append(checkpoint)
+    if len(checkpoints) < top_k and (n_gone := sum(not record.has_model for record in sweep.trials)):
+        say(f"Of {n_gone} trials the sweep has kept no model (keep_models, --max-disk): best/ has {len(checkpoints)}")
     return checkpoints
 
 

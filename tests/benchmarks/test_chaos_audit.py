@@ -145,23 +145,38 @@ def test_the_audit_reads_the_model_of_the_last_attempt(folder: Path, whole: Path
     assert audited(folder, whole) == Audit(once=N_TRIALS)
 
 
-def test_the_audit_counts_epochs_whose_clock_is_not_that_of_the_training_that_was_kept(
-    folder: Path, whole: Path
-) -> None:
-    """The driver had heard of two epochs; the second was trained again, which took another time."""
-    change(folder / LEDGER, lambda text: text + lines_of(text, "started", "0001").replace('ochs": 0', 'ochs": 2'))
+def repeat(folder: Path, *epochs: int) -> None:
+    """The driver has heard of these epochs of trial 0001 again, trained anew."""
+    events = [{"event": "repeated", "trial": "0001", "epoch": epoch} for epoch in epochs]
+    change(folder / LEDGER, lambda text: text + "".join(json.dumps(event) + "\n" for event in events))
+
+
+def took(folder: Path, *seconds: float) -> None:
+    """The first epochs of trial 0001 took so long, when the driver first heard of them."""
     path = folder / "trials/0001/metrics.jsonl"
     lines = [json.loads(line) for line in path.read_text().splitlines()]
-    assert audited(folder, whole) == Audit(once=N_TRIALS), "both epochs were in a checkpoint"
-    lines[1]["epoch_seconds"] = 17.5
+    for line, duration in zip(lines, seconds, strict=False):
+        line["epoch_seconds"] = duration
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def test_the_audit_counts_epochs_that_were_trained_again_and_what_they_had_taken(folder: Path, whole: Path) -> None:
+    took(folder, 60.0, 17.5)
+    assert audited(folder, whole) == Audit(once=N_TRIALS)
+    repeat(folder, 2)
     found = audited(folder, whole)
     assert (found.again, found.longest, found.is_well) == (1, 17.5, True)
-    lines[0]["epoch_seconds"] = 60.0
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    repeat(folder, 1, 2)  # another interruption, which went back further
     found = audited(folder, whole)
-    assert (found.again, found.longest) == (2, 77.5)
+    assert (found.again, found.longest) == (3, 77.5)
     assert found.faults == ["78 s of one trial trained again; allowed: 30"]
+
+
+def test_the_audit_looks_for_no_model_that_the_ledger_calls_removed(folder: Path, whole: Path) -> None:
+    (folder / "trials/0001/model.safetensors").unlink()
+    assert len(audited(folder, whole).faults) == 1
+    change(folder / LEDGER, lambda text: text + '{"event": "removed", "trial": "", "trials": ["0001"]}\n')
+    assert audited(folder, whole) == Audit(once=N_TRIALS)
 
 
 def test_a_schedule_depends_on_the_seed_and_the_run_alone() -> None:
@@ -178,13 +193,3 @@ def test_fifty_runs_have_every_fault_in_every_place_that_it_is_of() -> None:
         progress = [one.progress for one in plan.strikes]
         assert progress == sorted(progress)
         assert all(0 <= one.chance < 1 and one.progress <= LAST for one in plan.strikes)
-
-
-def test_the_audit_counts_epochs_that_were_trained_again_without_a_new_start(folder: Path, whole: Path) -> None:
-    """As when the broker dies: the trial goes on in another trainer."""
-    path = folder / "trials/0001/metrics.jsonl"
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
-    lines[0]["epoch_seconds"] = 2.5
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    found = audited(folder, whole)
-    assert (found.again, found.longest, found.is_well) == (1, 2.5, True)

@@ -57,8 +57,9 @@ def test_a_sweep_in_a_bucket_has_all_its_files_there_and_its_report(tmp_path: Pa
     assert f"TensorBoard reads runs/it, a mirror; the sweep itself is in {s3.uri}/it\n" in ended.stdout
     assert_whole(bucket)
     names = bucket.list("")
-    of_a_trial = {"config.json", "metrics.jsonl", "model.safetensors", "checkpoint.safetensors", "snapshots.zip"}
+    of_a_trial = {"config.json", "metrics.jsonl", "model.safetensors", "snapshots.zip"}
     assert of_a_trial <= {name.removeprefix("trials/0002/") for name in names if name.startswith("trials/0002/")}
+    assert not [name for name in names if name.endswith("/checkpoint.safetensors")]
     for name in ("manifest.json", "leaderboard.csv", "study.journal", "best/1/model.safetensors", "report/summary.md"):
         assert name in names
     mirror = {str(path.relative_to(tmp_path / "runs" / "it")) for path in (tmp_path / "runs" / "it").rglob("*")}

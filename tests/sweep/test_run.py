@@ -5,6 +5,7 @@ import math
 import shutil
 import struct
 import sys
+import time
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ from tests.material.sweeps import (
 from vae.backend.products import prefer_onednn
 from vae.config import TrialConfig
 from vae.datasets.types import Images
+from vae.errors import CheckpointError
 from vae.evaluate.evaluate import evaluate
 from vae.storage.checkpoint import load_model
 
@@ -182,6 +184,8 @@ def test_the_manifest_says_what_ran_on_what(folder: Path) -> None:
     assert content["name"] == "mixed"
     assert content["seed"] == 3
     (run,) = content["runs"]
+    moments = run["start_seconds"]
+    assert 0 < moments["ray"] <= moments["run"] <= moments["training"] <= moments["first_epoch"]
     assert run["command"].endswith("sweep.py --space mixed.yaml --name mixed --seed 3")
     assert content["space"]["trials"] == N_TRIALS
     assert content["space"]["search"]["beta"] == {"type": "float", "low": 0.25, "high": 4.0, "log": True}
@@ -398,7 +402,7 @@ def test_a_dry_run_says_what_would_run_and_starts_and_creates_nothing(
     assert sweep.main(["--space", "quick", "--dry-run", "--trials", "5", "--epochs", "7"]) == 0
     stdout = capsys.readouterr().out
     assert "5 trials of up to 7 epochs" in stdout
-    assert "MiB of models and checkpoints" in stdout
+    assert "MiB on disk; a model of " in stdout
     assert files_below(tmp_path) == []
     assert not ray.is_initialized()
 
@@ -418,3 +422,35 @@ def test_a_sweep_ends_all_the_processes_it_has_started(tmp_path: Path) -> None:
     (folder,) = (tmp_path / "runs").iterdir()
     assert folder.name.startswith("quick-2")  # the space's name and the time
     assert json_lines(folder / "ledger.jsonl")
+
+
+@pytest.mark.slow
+def test_each_model_that_the_leaderboard_names_can_be_loaded_while_the_sweep_runs(tmp_path: Path) -> None:
+    folder, n_loaded, n_named = tmp_path / "runs" / "it", 0, 0
+    command = ("--space", "quick", "--name", "it", "--trials", "30", "--epochs", "30", "--keep-models", "1")
+    with start(*command, "--set", "sampler.type=random", "--top-k", "2", cwd=tmp_path) as process:
+        while process.is_running():
+            named = named_models(folder)
+            n_named = max(n_named, len(named))
+            for model in named:
+                try:
+                    load_model(model.parent)
+                except CheckpointError:  # the leaderboard was replaced meanwhile, or it is at fault
+                    assert model not in named_models(folder)
+                else:
+                    n_loaded += 1
+            time.sleep(0.05)  # the sweep wants the cores
+        ended = process.wait()
+    assert ended.code == 0, ended.told
+    removed = [trial for line in ledger(folder) if line["event"] == "removed" for trial in line["trials"]]
+    named = named_models(folder)
+    assert (n_loaded > 0, n_named > 0, len(removed) > 0) == (True, True, True)
+    assert len(named) + len(set(removed)) == 30
+    assert sorted(named) == sorted((folder / "trials").glob("**/model.safetensors"))
+    assert not list(folder.glob("trials/**/checkpoint.safetensors"))
+    assert sorted(path.name for path in (folder / "best").iterdir()) == ["1", "2"]
+
+
+def named_models(folder: Path) -> list[Path]:
+    rows = leaderboard(folder) if (folder / "leaderboard.csv").exists() else []
+    return [folder / row["checkpoint"] for row in rows if row["checkpoint"]]

@@ -63,6 +63,11 @@ def test_a_pack_is_chosen_or_off_or_of_so_many(text: str, pack: int | None) -> N
     assert parse(["--space", "quick", "--pack", text]).pack == pack
 
 
+@pytest.mark.parametrize(("text", "n_bytes"), [("500M", 500 * 2**20), ("1.5G", 3 * 2**29), ("2 TiB", 2**41)])
+def test_a_size_is_of_mebibytes_gibibytes_or_tebibytes(text: str, n_bytes: int) -> None:
+    assert parse(["--space", "quick", "--max-disk", text]).max_disk == n_bytes
+
+
 @pytest.mark.parametrize(("text", "share"), [("0", 0), ("0.125", 0.125), ("1", 1), ("1e-1", 0.1)])
 def test_a_trial_takes_a_share_of_a_gpu_or_one(text: str, share: float) -> None:
     assert parse(["--space", "quick", "--gpus-per-trial", text]).gpus_per_trial == share
@@ -81,6 +86,11 @@ BAD_VALUES = [
     *[("--max-concurrent", text, WHOLE_FROM_1) for text in ("0", "-3")],
     *[("--seed", text, "allowed: a whole number from 0") for text in ("-1", "1.0", "0x10")],
     *[("--top-k", text, "allowed: a whole number from 0") for text in ("-1", "all")],
+    *[("--keep-models", text, WHOLE_FROM_1) for text in ("0", "all")],
+    *[
+        ("--max-disk", text, "allowed: a number with M, G or T, such as 20G")
+        for text in ("0G", "-1G", "20", "1K", "G", "1e3G", "inf", "")
+    ],
     *[
         ("--gpus-per-trial", text, "allowed: from 0 to 1, as a trial trains on one GPU at the most")
         for text in ("-0.5", "1.5", "2", "nan", "inf", "half", "1e400", "")

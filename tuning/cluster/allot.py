@@ -44,7 +44,8 @@ class Cluster:
     """The machines that are there, and what one trial takes. pack: slots of a device's trainer; 0: no trainer.
 
     slots: trials at a time, on workers that may still come too; n_coming: how many of those an autoscaler may run.
-    grows: trials may wait for workers. joined: the cluster was there before the sweep. notes: what to tell the user.
+    grows: trials may wait for workers. joined: the cluster was there before the sweep. is_chosen: the user said how
+    many trials are to run at a time. ready_seconds: after the command. notes: what to tell the user.
     """
 
     nodes: list[Node]
@@ -57,6 +58,8 @@ class Cluster:
     grows: bool = False
     joined: bool = False
     max_concurrent: int | None = None
+    is_chosen: bool = False
+    ready_seconds: float = 0.0
     notes: tuple[str, ...] = ()
 
     @property
@@ -112,6 +115,7 @@ def allot(request: Request, nodes: list[Node], coming: Sequence[Node] = (), note
         grows=bool(coming) or (joined and (request.max_concurrent or 0) > slots),
         joined=joined,
         max_concurrent=request.max_concurrent,
+        is_chosen=bool(request.max_concurrent or request.pack),
     )
     return replace(cluster, notes=(*notes, *_idle(cluster)))
 

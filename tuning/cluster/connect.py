@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from types import FrameType
 from typing import Any
 
@@ -19,6 +20,7 @@ from tuning.cluster.allot import Cluster, Request, allot
 from tuning.cluster.machines import coming_nodes, live_nodes, surveyed
 from tuning.errors import ClusterError
 from tuning.layout import REPOSITORY
+from tuning.view.timeline import since_command
 
 SHIPPED = ("vae", "tuning", "report", "search_spaces", "sweep.py")  # what workers get; .rayignore says it for jobs
 NOT_SHIPPED = ["/*", "!/.", *(f"!/{name}" for name in SHIPPED), "__pycache__"]
@@ -120,4 +122,5 @@ def _measure(request: Request) -> Cluster:
     """Look at the nodes before any trial is placed: their GPUs and versions, and what an autoscaler may add."""
     nodes, joined = live_nodes(), request.address is not None
     nodes, notes = surveyed(nodes) if joined or any(node.gpus for node in nodes) else (nodes, [])
-    return allot(request, nodes, coming_nodes(nodes) if joined else [], notes)
+    cluster = allot(request, nodes, coming_nodes(nodes) if joined else [], notes)
+    return replace(cluster, ready_seconds=round(since_command(), 2))

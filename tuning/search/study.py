@@ -26,6 +26,7 @@ from tuning.records import Configuration, TrialRecord, grouped
 from tuning.search.bounded_tpe import BoundedTpe, History
 from tuning.space.dimensions import Categorical, FloatRange, IntRange
 from tuning.space.model import SearchSpace
+from tuning.space.samplers import Grid, Random
 from vae.model.metrics import EpochMetrics
 
 STUDY_NAME = "sweep"
@@ -72,9 +73,32 @@ def make_sampler(
         )
     if settings.type == "cmaes":
         return optuna.samplers.CmaEsSampler(
-            seed=own_seed, n_startup_trials=settings.startup_trials, warn_independent_sampling=False
+            seed=own_seed,
+            n_startup_trials=settings.startup_trials,
+            warn_independent_sampling=False,
+            consider_pruned_trials=True,  # with early stopping most are; it would see nothing of them
         )
     return optuna.samplers.RandomSampler(seed=own_seed)  # for a grid too: its points come before any proposal
+
+
+def most_at_once(space: SearchSpace) -> int | None:
+    """Trials that may run at a time for a sampler to learn from some before it proposes the others: a quarter of them,
+    but all that are drawn at random in the beginning. None: its proposals do not depend on results."""
+    if isinstance(space.sampler, Random | Grid):
+        return None
+    return max(space.sampler.startup_trials, math.ceil(space.trials / 4)) * space.repeats
+
+
+def learning_note(space: SearchSpace, slots: int, is_chosen: bool) -> str:
+    """A line where there is room for more trials than a sampler learns with; '' where not. is_chosen: by the user."""
+    most, at_once = most_at_once(space), min(slots, space.n_runs)
+    if most is None or at_once <= most:
+        return ""
+    sampler = space.sampler.type
+    if is_chosen:
+        proposed = f"{sampler} proposes {at_once} of {space.n_runs} trials before it has seen a result"
+        return f"{proposed}; with {most} at a time it learns from some"
+    return f"{most} trials at a time, for {sampler} to learn from results; --max-concurrent N runs more"
 
 
 class Study:

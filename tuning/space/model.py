@@ -117,6 +117,13 @@ class SearchSpace(Strict):
     baselines: list[_Values] = Field(
         default_factory=list, description="Configurations tried first; what one leaves out is proposed."
     )
+    keep_models: int = Field(
+        50,
+        ge=1,
+        le=MOST_TRIALS,
+        description="Models that stay on storage: those of so many best trials, of the front of rate and distortion, "
+        "and of the best trial at each value that figures compare.",
+    )
 
     compare: Compare | None = Field(
         None,

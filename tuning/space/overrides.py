@@ -13,7 +13,7 @@ from tuning.space.faults import nearest, printable, sound_part
 from tuning.space.model import MOST_TRIALS, SEARCHABLE, SearchSpace
 from tuning.space.rules import dimension_faults
 
-SETTABLE = ("repeats", "metric")  # by --set, besides the hyperparameters
+SETTABLE = ("repeats", "metric", "keep_models")  # by --set, besides the hyperparameters
 
 
 @dataclass
@@ -24,6 +24,7 @@ class Overrides:
     epochs: int | None = None
     dataset: str | None = None
     settings: list[str] = field(default_factory=list)
+    keep_models: int | None = None
 
 
 def apply(document: Document, overrides: Overrides) -> None:
@@ -32,10 +33,10 @@ def apply(document: Document, overrides: Overrides) -> None:
     # together, once, and a fault names the option if one wrote the value.
     in_file = document.content
     document.content = deepcopy(document.content)
-    for key in ("trials", "epochs", "dataset"):
+    for key in ("trials", "epochs", "dataset", "keep_models"):
         value = getattr(overrides, key)
         if value is not None:
-            _assign(document, (key,), value, f"--{key} {printable(str(value))}")
+            _assign(document, (key,), value, f"--{key.replace('_', '-')} {printable(str(value))}")
     for setting in overrides.settings:
         key, equals, text = setting.partition("=")
         option = f"--set {printable(setting)}"

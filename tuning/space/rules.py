@@ -111,6 +111,10 @@ def _sampler_faults(space: SearchSpace, sound: list[str]) -> Iterator[Fault]:
         for name, dimension in space.dimensions.items():
             if dimension.type == "categorical":
                 yield Fault(("search", name, "type"), "'categorical' with sampler cmaes, which searches numbers only")
+    if space.sampler.type == "gp" and space.scheduler.type != "none":
+        reason = "it learns from trials that ran to their end, of which early stopping leaves few"
+        allowed = "scheduler none, or sampler tpe, cmaes, random"
+        yield Fault(("sampler", "type"), f"'gp' with scheduler {space.scheduler.type}: {reason}; allowed: {allowed}")
     if space.sampler.type in ("cmaes", "gp"):
         for name, dimension in space.dimensions.items():
             if dimension.when:

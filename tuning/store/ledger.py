@@ -62,6 +62,10 @@ class Ledger:
         """Record an epoch that was trained, or several in their order."""
         self._metrics[record.trial_id].append(b"".join(map(_line, new)))
 
+    def repeated(self, record: TrialRecord, epoch: int) -> None:
+        """Record that an interruption has cost the trial this epoch, which was trained again: for people and audits."""
+        self._write("repeated", record, at_once=False, epoch=epoch)
+
     def stopping(self, record: TrialRecord, epoch: int) -> None:
         """Record that the scheduler stops the trial after this epoch, which is not in its metrics yet."""
         self._write("stopping", record, epoch=epoch)
@@ -83,6 +87,12 @@ class Ledger:
         self._write("finished", record, state=record.state, epochs=len(record.history), error=record.error, **result)
         self._metrics.pop(record.trial_id, None)
 
+    def removed(self, records: Sequence[TrialRecord]) -> None:
+        """Record that nothing needs the models of these trials any more, before they are removed."""
+        at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        ids = [record.trial_id for record in records]
+        self._append({"event": "removed", "trial": "", "at": at, **self._place.signature, "trials": ids}, at_once=True)
+
     def close(self, patient: bool = True) -> None:
         """See Place.close."""
         for lines in self._metrics.values():
@@ -96,8 +106,10 @@ class Ledger:
     def _write(self, event: str, record: TrialRecord, at_once: bool = True, **more: Any) -> None:
         """at_once: the sweep acts on it, so it must be on storage first."""
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        content = {"event": event, "trial": record.trial_id, "at": at, **self._place.signature, **more}
-        self._place.append(json.dumps(content).encode() + b"\n", at_once)
+        self._append({"event": event, "trial": record.trial_id, "at": at, **self._place.signature, **more}, at_once)
+
+    def _append(self, event: dict[str, Any], at_once: bool) -> None:
+        self._place.append(json.dumps(event).encode() + b"\n", at_once)
 
 
 def _line(metrics: EpochMetrics) -> bytes:
@@ -158,6 +170,9 @@ def _replay(records: dict[str, TrialRecord], event: dict[str, Any]) -> None:
         records[trial_id].attempt = operator.index(event["attempt"])
     elif event["event"] == "retried":
         records[trial_id].state, records[trial_id].error = "running", ""
+    elif event["event"] == "removed":
+        for one in event["trials"]:
+            records[one].has_model = False
 
 
 def _history(where: str, content: bytes | None) -> list[EpochMetrics]:

@@ -13,11 +13,13 @@ from ray.tune import Callback
 from tuning.errors import BlindNodeError, NotJoinedError, RepeatedFailureError
 from tuning.layout import ERROR_FILE, LEADERBOARD_FILE, STUDY_FILE
 from tuning.records import Configuration, Observer, TrialRecord, trial_id
+from tuning.search.in_thread import InThread
 from tuning.search.study import Study
 from tuning.store.bucket import tell
 from tuning.store.ledger import Ledger
 from tuning.store.place import SweepStorage
 from tuning.store.requests import Requests
+from tuning.sweep.disk import Disk
 from tuning.sweep.failures import FailuresInARow
 from tuning.sweep.manifest import note_run
 from tuning.sweep.plan import Plan
@@ -63,7 +65,10 @@ class Sweep(Callback):  # type: ignore[misc]
         self._study = Study(storage.folder, plan.space, plan.seed, past)
         self.requests = Requests(storage.place)
         self._wanted: dict[str, str] = {}  # by configuration, the name of the request that wanted it
-        self.queue = TrialQueue(plan.space, plan.seed, self._next_configuration, past)
+        # A Gaussian process thinks for seconds: 3.5 to 6 at 100 to 300 trials.
+        self._thinking = InThread(self._next_configuration) if plan.space.sampler.type == "gp" else None
+        self.queue = TrialQueue(plan.space, plan.seed, self._thinking or self._next_configuration, past)
+        self._disk = Disk(plan, storage.place, self._ledger, slots, past)
         self._failures = FailuresInARow(slots)
         self._checkpoint_epochs: dict[str, int] = {}
         self._noted: set[str] = set()  # trials whose note was shown, and what devices said of themselves
@@ -72,6 +77,10 @@ class Sweep(Callback):  # type: ignore[misc]
 
     def __getstate__(self) -> dict[str, Any]:
         return {}  # Tune pickles it into its own snapshots, which nothing reads
+
+    def can_propose(self) -> bool:
+        """Whether `propose` has a trial to give now, without a wait."""
+        return self._thinking is None or not self.queue.needs_proposal or self._thinking.is_ready()
 
     def propose(self, slots: int = 1) -> dict[str, Any]:
         """The next trial's config for Tune, see tuning.workers.tune_worker.Device.join. slots: trials at a time."""
@@ -82,6 +91,7 @@ class Sweep(Callback):  # type: ignore[misc]
             request = self._wanted.pop(record.configuration, None)
             self._ledger.proposed(record, request)
             self.records[record.trial_id] = record
+            self._disk.proposed(record)
             if request:
                 self.requests.fulfilled(request)
         n_known = len(record.history)
@@ -129,6 +139,12 @@ class Sweep(Callback):  # type: ignore[misc]
         if new and new[0][0].epoch == len(record.history) + 1:
             self._add_epochs(record, new, is_last=result["done"])
             trial.run_metadata.num_failures = 0  # Tune counts them over a trial's life; with progress they start anew
+        for known, _ in told:
+            if (
+                known.epoch <= len(record.history)
+                and known.epoch_seconds != record.history[known.epoch - 1].epoch_seconds
+            ):
+                self._ledger.repeated(record, known.epoch)  # else its checkpoint had it
         # The epochs up to the checkpoint are on disk before the ledger says that there is one.
         if result["checkpoint_epoch"] > self._checkpoint_epochs.get(record.trial_id, 0):
             self._checkpoint_epochs[record.trial_id] = result["checkpoint_epoch"]
@@ -198,17 +214,24 @@ class Sweep(Callback):  # type: ignore[misc]
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         if self._leaderboard.is_due:
             self._leaderboard.write(list(self.records.values()))
+            if not self._storage.uri:
+                self._disk.written()
         if self._storage.uri and time.monotonic() - self._pushed_at > PUSH_SECONDS:
             self._storage.mirrored(LEADERBOARD_FILE)
             self._pushed_at = time.monotonic()
+            self._disk.written()  # readers of a bucket have this leaderboard
 
     def close(self) -> None:
         """Write what is left to write. A sweep that was stopped does not wait for a bucket that does not answer."""
         records = list(self.records.values())
+        is_whole = self._plan.is_whole(records)
+        waits_for_disk = is_whole or not self._storage.uri
+        self._disk.settle(waits_for_disk)
         self._leaderboard.write(records)
         for name in (LEADERBOARD_FILE, STUDY_FILE):
             self._storage.mirrored(name)
-        self._ledger.close(patient=self._plan.is_whole(records))
+        self._ledger.close(patient=is_whole)
+        self._disk.close(waits_for_disk)
 
     def _begin_again(self, record: TrialRecord) -> None:
         """Number the trial's next attempt. A worker that still has an earlier one writes elsewhere."""
@@ -233,6 +256,7 @@ class Sweep(Callback):  # type: ignore[misc]
         self.queue.ended(record)
         self._ledger.finished(record)
         self.requests.ended(record.trial_id)
+        self._disk.ended(record)
         self._study.tell(self._configuration(record))
         for observer in self._observers:
             observer.finished(record)

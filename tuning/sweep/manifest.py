@@ -14,7 +14,7 @@ from tuning.cluster.allot import Cluster
 from tuning.errors import StorageError
 from tuning.layout import MANIFEST_FILE, REPOSITORY
 from tuning.records import SweepRecord, TrialRecord
-from tuning.space.model import SearchSpace
+from tuning.space.model import MOST_TRIALS, SearchSpace
 from tuning.store.ledger import read_trials, wall_seconds
 from tuning.store.place import SweepStorage
 from tuning.sweep.plan import Plan
@@ -46,6 +46,13 @@ def write_manifest(storage: SweepStorage, plan: Plan, cluster: Cluster | None = 
         },
         "runs": runs if cluster is None else [*runs, _this_run(cluster)],
     }
+    storage.place.put(MANIFEST_FILE, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def note_start(storage: SweepStorage, seconds: dict[str, float]) -> None:
+    """Add to the run that is under way how many seconds after its command each part of its start was over."""
+    content = _read(storage)
+    content["runs"][-1]["start_seconds"] = seconds
     storage.place.put(MANIFEST_FILE, (json.dumps(content, indent=2) + "\n").encode())
 
 
@@ -100,7 +107,8 @@ def read_plan(storage: SweepStorage) -> Plan:
             raise ValueError(f"dataset {dataset['name']}, seed {content['seed']}")
         plan = Plan(
             name=storage.name,
-            space=SearchSpace.model_validate(content["space"]),
+            # A sweep of a version that removed no model has no such key, and keeps them all.
+            space=SearchSpace.model_validate({"keep_models": MOST_TRIALS, **content["space"]}),
             seed=content["seed"],
             dataset=dataset["name"],
             dataset_note=dataset["note"],

@@ -11,12 +11,15 @@ from tuning.errors import SpaceError
 from tuning.records import TrialRecord
 from tuning.space.examples import middling
 from tuning.space.model import MOST_TRIALS, SearchSpace
+from tuning.store.kept_models import KeptModels
 from vae.config import TrialConfig
 from vae.datasets import registry
 from vae.datasets.names import default_data_dir
 from vae.datasets.types import DatasetSpec
 
-BYTES_PER_PARAMETER = 16  # in float32: the model, and in the checkpoint the weights and both moments of Adam
+CHECKPOINT_COPIES = 3  # of a model's numbers: the weights and both moments of Adam
+SNAPSHOTS_BYTES = 100_000  # snapshots.zip of 20 epochs of digits takes 24 to 92 kB
+LOG_BYTES = 60_000  # of a trial besides: config, metrics and TensorBoard's events, 31 kB after 20 epochs of digits
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class Plan:
     dataset: str
     dataset_note: str
     data_dir: Path
+    max_bytes: int | None = None  # on storage, --max-disk of this run
 
     @property
     def spec(self) -> DatasetSpec:
@@ -70,9 +74,39 @@ class Plan:
             return None
         return deciding | {2**power for power in range(last.bit_length())}
 
-    def expected_bytes(self) -> int:
-        """About how many bytes the trials' files will take."""
-        return self.space.n_runs * self.typical_config().n_parameters(self.n_pixels) * BYTES_PER_PARAMETER
+    def model_bytes(self, config: TrialConfig) -> int:
+        """About how many bytes stay of a trial whose model is kept: model and snapshots."""
+        return self._weight_bytes(config) + SNAPSHOTS_BYTES
+
+    def _weight_bytes(self, config: TrialConfig) -> int:
+        return config.n_parameters(self.n_pixels) * (8 if config.precision == "float64" else 4)
+
+    def most_models(self) -> int:
+        """How many models stay at the most, if the front of rate and distortion has not more."""
+        return min(self.space.n_runs, KeptModels(self.space).most)
+
+    def bytes_besides(self, slots: int) -> int:
+        """About how many bytes are on storage besides the models that stay: logs, and what runs, so many at a time."""
+        config = self.typical_config()
+        running = self.model_bytes(config) + CHECKPOINT_COPIES * self._weight_bytes(config)
+        return self.space.n_runs * LOG_BYTES + min(slots, self.space.n_runs) * running
+
+    def bytes_for_models(self, slots: int) -> int | None:
+        """What --max-disk leaves for models; None: no limit."""
+        return None if self.max_bytes is None else max(0, self.max_bytes - self.bytes_besides(slots))
+
+    def expected_bytes(self, slots: int = 1) -> int:
+        """About how many bytes the trials' files will take, with so many trials at a time. Raises SpaceError where
+        --max-disk leaves no room for a model."""
+        model, besides, room = self.model_bytes(self.typical_config()), self.bytes_besides(slots), self.max_bytes
+        if room is not None and room < besides + model:
+            given, needed = (f"{value / 2**20:,.0f} MiB" for value in (room, besides + model))
+            raise SpaceError(
+                f"--max-disk: {given}; {self.space.n_runs} trials, {min(slots, self.space.n_runs)} at a time, and one "
+                f"model that stays take about {needed}; allowed: from that, or with a smaller --max-concurrent"
+            )
+        expected = besides + self.most_models() * model
+        return expected if room is None else min(expected, room)
 
     def expected_epochs(self) -> float:
         """About how many epochs the trials will train, all together; a scheduler that stops trials saves some."""
@@ -90,21 +124,27 @@ class Plan:
         return len(records) >= self.space.n_runs and all(record.has_ended for record in records)
 
 
-def new_plan(space: SearchSpace, source: str, name: str | None, seed: int, data_dir: Path | None) -> Plan:
+def new_plan(
+    space: SearchSpace, source: str, name: str | None, seed: int, data_dir: Path | None, max_bytes: int | None = None
+) -> Plan:
     """The plan of a new sweep; `source` is what --space was given. Raises DataError."""
     name = name or f"{Path(source).stem}-{datetime.now():%Y%m%d-%H%M%S}"
     data_dir = data_dir or default_data_dir()
     dataset, note = registry.resolve(space.dataset, data_dir)
-    return Plan(name, space, seed, dataset, note, data_dir.resolve())
+    return Plan(name, space, seed, dataset, note, data_dir.resolve(), max_bytes)
 
 
-def extended(plan: Plan, trials: int | None, n_known: int, data_dir: Path | None = None) -> Plan:
-    """The plan with another number of trials and another folder of data, where these are given.
+def extended(
+    plan: Plan, trials: int | None, n_known: int, data_dir: Path | None = None, keep_models: int | None = None
+) -> Plan:
+    """The plan with another number of trials or of models, and another folder of data, where these are given.
 
     n_known: configurations that the sweep has begun. Raises SpaceError where it cannot have so many trials.
     """
     if data_dir is not None:
         plan = replace(plan, data_dir=data_dir.resolve())
+    if keep_models is not None:
+        plan = replace(plan, space=plan.space.model_copy(update={"keep_models": keep_models}))
     if trials is None or trials == plan.space.trials:
         return plan
     if plan.space.sampler.type == "grid":

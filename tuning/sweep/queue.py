@@ -64,6 +64,11 @@ class TrialQueue:
         """Trials that Tune is yet to be given."""
         return len(self._waiting) + max(0, self._space.n_runs - len(self._entries))
 
+    @property
+    def needs_proposal(self) -> bool:
+        """Whether the next trial is of a configuration that has to be proposed."""
+        return not self._waiting
+
     def next(self) -> TrialRecord:
         """Give Tune the next trial."""
         if not self._waiting:

@@ -1,7 +1,7 @@
 """What a sweep that is resumed has: its plan, its trials, and whether the two still belong together."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,16 @@ class Resumed:
     notes: list[str]
 
 
-def resumed(storage: SweepStorage, trials: int | None, data_dir: Path | None, retry_failed: bool) -> Resumed:
-    """Read a sweep. trials, data_dir: changes to its plan. retry_failed: failed trials run again.
+def resumed(
+    storage: SweepStorage,
+    trials: int | None,
+    data_dir: Path | None,
+    retry_failed: bool,
+    keep_models: int | None = None,
+    max_bytes: int | None = None,
+) -> Resumed:
+    """Read a sweep. trials, data_dir, keep_models, max_bytes: changes to its plan. retry_failed: failed trials run
+    again.
 
     Raises StorageError, where the space was edited so that it no longer has the trials; SpaceError for `trials`.
     """
@@ -36,7 +44,7 @@ def resumed(storage: SweepStorage, trials: int | None, data_dir: Path | None, re
     before = read_plan(storage)
     if faults := list(_faults(before, past)):
         raise StorageError(_listed(storage.place.where(MANIFEST_FILE), faults))
-    plan = extended(before, trials, len(grouped(past)), data_dir)
+    plan = replace(extended(before, trials, len(grouped(past)), data_dir, keep_models), max_bytes=max_bytes)
     again = _reopen(past) if retry_failed else ""
     n_finished = sum(record.has_ended for record in past)
     notes = [f"Resuming {plan.name}: {n_finished} of {plan.space.n_runs} trials are finished{again}"]

@@ -21,12 +21,14 @@ from tuning.cluster.allot import Cluster
 from tuning.cluster.watch import NodeWatch, View
 from tuning.records import Observer, TrialRecord
 from tuning.search.early_stopping import RESULT, make_scheduler
+from tuning.search.study import learning_note, most_at_once
 from tuning.store.place import SweepStorage
 from tuning.sweep.driver import Sweep
 from tuning.sweep.lanes import compiles, lanes, slot_bytes
-from tuning.sweep.manifest import write_manifest
+from tuning.sweep.manifest import note_start, write_manifest
 from tuning.sweep.plan import Plan
 from tuning.sweep.queue import DEATHS
+from tuning.view.timeline import Timeline
 from tuning.workers.start_trainers import start_broker
 from tuning.workers.sweep_context import SweepContext
 from tuning.workers.tune_worker import VaeTrial
@@ -58,7 +60,10 @@ def run(
             f"Compiling {n_classes} shape class{'es' * (n_classes > 1)}, each before its first epoch: up to a minute "
             "each on a GPU, and seconds in the next sweep, because the code is kept"
         )
-    sweep = Sweep(plan, storage, past, observers, cluster.slots)
+    if line := learning_note(plan.space, cluster.slots, cluster.is_chosen):
+        view.say(line)
+    timeline = Timeline(cluster.ready_seconds, lambda seconds: note_start(storage, seconds))
+    sweep = Sweep(plan, storage, past, [*observers, timeline], cluster.slots)
     watch = NodeWatch(cluster, storage, view, slot_bytes(plan, cluster))
     try:
         # One fit runs all that there is to run. Tune does not retry a trial whose worker dies as the trial is
@@ -119,12 +124,15 @@ def _fit(
         tune.with_parameters(worker, context=context, broker=broker_name),
         {"cpu": cluster.cpus_per_trial, "gpu": cluster.gpus_per_trial},
     )
+    most = None if cluster.is_chosen else most_at_once(plan.space)
+
+    def slots() -> int:
+        return 1 if sweep.queue.is_alone else min(watch.slots, most or watch.slots)
+
     tuner = Tuner(
         trainable,
         tune_config=TuneConfig(
-            search_alg=Proposals(
-                lambda: sweep.propose(watch.slots), lambda: 1 if sweep.queue.is_alone else watch.slots
-            ),
+            search_alg=Proposals(lambda: sweep.propose(slots()), slots, sweep.can_propose),
             scheduler=make_scheduler(plan.space, plan.seed, list(sweep.records.values())),
             num_samples=sweep.queue.n_to_run,
             reuse_actors=True,
@@ -154,17 +162,23 @@ def _fit(
 class Proposals(Searcher):  # type: ignore[misc]
     """Tune asks here for each trial's config. It brings no results here: the driver's callback has them."""
 
-    def __init__(self, propose: Callable[[], dict[str, Any]], slots: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        propose: Callable[[], dict[str, Any]],
+        slots: Callable[[], int],
+        can_propose: Callable[[], bool] = lambda: True,
+    ) -> None:
         """slots: how many trials may be under way now. Tune has such a limit too, but its own is fixed, and does not
-        follow nodes that come and go."""
+        follow nodes that come and go. can_propose: whether there is a proposal by now."""
         super().__init__(metric=RESULT, mode="max")
         self._propose = propose
         self._slots = slots
+        self._can_propose = can_propose
         self._under_way: set[str] = set()
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
         """The next trial's config, or None: not now, ask again."""
-        if len(self._under_way) >= self._slots():
+        if len(self._under_way) >= self._slots() or not self._can_propose():
             return None
         self._under_way.add(trial_id)
         return self._propose()

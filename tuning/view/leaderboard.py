@@ -14,7 +14,7 @@ from typing import Any
 
 from rich.table import Table
 
-from tuning.layout import LEADERBOARD_FILE
+from tuning.layout import LEADERBOARD_FILE, MODEL_FILE
 from tuning.records import Configuration, TrialRecord, configurations, pareto_front, ranked_by
 from tuning.view.progress import settings
 from vae.cli.format import number
@@ -85,7 +85,7 @@ def _row(rank: int, configuration: Configuration, record: TrialRecord, front: se
         **record.config.model_dump(exclude={"epochs"}),
         **_metrics(record),
         **({} if front is None else {PARETO_COLUMN: "yes" if record.trial_id in front else ""}),
-        "checkpoint": f"{record.model_folder}/model.safetensors" if record.best else "",
+        "checkpoint": f"{record.model_folder}/{MODEL_FILE}" if record.best and record.has_model else "",
         "error": record.error,
     }
 

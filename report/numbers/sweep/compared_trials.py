@@ -42,20 +42,37 @@ def compared_trials(sweep: SweepRecord) -> Comparison:
 
     If there are more configurations than MAX_COLUMNS: the best trials along the hyperparameter that the space wants
     compared; where it says nothing, some of the front of rate and distortion, or, in a sweep of one objective, the
-    best trials. Failed trials are never compared.
+    best trials. Failed trials are never compared, nor are those whose model the sweep has removed.
     """
     shown = [record for record in ranked(sweep.trials) if record.state != "failed" and record.best]
-    trials = _first_of(shown, lambda record: [*_configuration(record), record.config.seed])
-    configurations = _first_of(shown, _configuration)
+    kept = [record for record in shown if record.has_model]
+    found = _compared(sweep, shown, kept)
+    return found if len(kept) == len(shown) else Comparison(found.columns, _of_kept(found.rule))
+
+
+def _of_kept(rule: str) -> str:
+    return f"{rule}, of those whose models stay" if rule else "the trials whose models stay"
+
+
+def _compared(sweep: SweepRecord, shown: Sequence[TrialRecord], kept: Sequence[TrialRecord]) -> Comparison:
+    """shown: best first; they decide how trials are compared. kept: those of them that can be."""
+
+    def name_and_seed(record: TrialRecord) -> list[Any]:
+        return [*_configuration(record), record.config.seed]
+
+    trials, configurations = _first_of(shown, name_and_seed), _first_of(shown, _configuration)
     if len(trials) <= MAX_COLUMNS:
         names = list(dict.fromkeys([*sweep.search, "seed"])) if len(trials) > len(configurations) else sweep.search
-        return Comparison(_columns(sweep, trials, list(names)), "")
+        return Comparison(_columns(sweep, _first_of(kept, name_and_seed), list(names)), "")
     if len(configurations) <= MAX_COLUMNS:
-        return Comparison(_columns(sweep, configurations, list(sweep.search)), "the best seed of each configuration")
-    if sweep.compare is not None and (having := [one for one in shown if sweep.compare in one.params]):
-        return _along(sweep, having, sweep.compare)
-    on_front = front(sweep)
-    return _along_front(sweep, on_front) if len(on_front) > 1 else _best(sweep, configurations)
+        best_seeds = _first_of(kept, _configuration)
+        return Comparison(_columns(sweep, best_seeds, list(sweep.search)), "the best seed of each configuration")
+    if sweep.compare is not None and any(sweep.compare in one.params for one in shown):
+        return _along(sweep, shown, kept, sweep.compare)
+    on_front = [record for record in front(sweep) if record.has_model]
+    if len(on_front) > 1:
+        return _along_front(sweep, on_front)
+    return _best(sweep, _first_of(kept, _configuration), len(configurations))
 
 
 def _first_of(records: Sequence[TrialRecord], key: Callable[[TrialRecord], Any]) -> list[TrialRecord]:
@@ -118,22 +135,24 @@ def _along_front(sweep: SweepRecord, on_front: Sequence[TrialRecord]) -> Compari
     return Comparison(columns, f"{len(chosen)} of the {len(on_front)} trials on the front of rate and distortion")
 
 
-def _best(sweep: SweepRecord, configurations: Sequence[TrialRecord]) -> Comparison:
-    """The first of the configurations, which are in the order of their rank."""
+def _best(sweep: SweepRecord, configurations: Sequence[TrialRecord], n_all: int) -> Comparison:
+    """The first of the configurations, which are in the order of their rank; n_all: how many there are in all."""
     chosen = configurations[:N_BINS]
     names = _varying(chosen, list(sweep.search))
     columns = [Column(_parts(record, names) or (f"trial {record.trial_id}",), record) for record in chosen]
-    return Comparison(columns, f"the best {len(chosen)} of {len(configurations)} configurations, the best first")
+    return Comparison(columns, f"the best {len(chosen)} of {n_all} configurations, the best first")
 
 
-def _along(sweep: SweepRecord, having: Sequence[TrialRecord], name: str) -> Comparison:
-    """The best trial at each value of one hyperparameter, or in each bin of its range. having: best first."""
+def _along(sweep: SweepRecord, shown: Sequence[TrialRecord], kept: Sequence[TrialRecord], name: str) -> Comparison:
+    """The best trial at each value of one hyperparameter, or in each bin of its range."""
+    having, choice = ([record for record in records if name in record.params] for records in (shown, kept))
     others = "" if len(sweep.search) == 1 else "; the other hyperparameters are that trial's own"
     of_value = _first_of(having, lambda record: record.params[name])
     if len(of_value) <= MAX_COLUMNS:
-        return Comparison(_columns(sweep, of_value, [name]), f"the best trial of each {name_of(name)}{others}")
+        best = _first_of(choice, lambda record: record.params[name])
+        return Comparison(_columns(sweep, best, [name]), f"the best trial of each {name_of(name)}{others}")
     dimension = sweep.search[name]
-    best = _first_of(having, lambda record: _bin(dimension, record.params[name]))
+    best = _first_of(choice, lambda record: _bin(dimension, record.params[name]))
     scale = ", in equal ratios" if dimension.get("log") else ""
     rule = f"the best trial of each fifth of the range of {name_of(name)}{_range(dimension)}{scale}{others}"
     return Comparison(_columns(sweep, best, [name]), rule)

@@ -9,9 +9,9 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
-from tests.material.search import SEARCH, WORDS, record, run_trial, space, space_for
+from tests.material.search import SEARCH, WORDS, objective, record, run_trial, space, space_for
 from tuning.records import TrialRecord, grouped
-from tuning.search.study import Study, distribution, load_study, make_sampler
+from tuning.search.study import Study, distribution, learning_note, load_study, make_sampler, most_at_once
 
 
 def test_distributions_are_the_spaces_own() -> None:
@@ -113,3 +113,62 @@ def test_a_grid_is_tried_point_by_point_over_any_number_of_crashes(tmp_path: Pat
     found = [(trial.params["latent_size"], trial.params["activation"], trial.params["beta"]) for trial in past]
     words = WORDS["activation"]["choices"]
     assert found == [(size, word, beta) for size in (2, 4, 6) for word in words for beta in (0.1, 0.2, 0.3)]
+
+
+def test_cmaes_learns_from_trials_that_early_stopping_has_ended(tmp_path: Path) -> None:
+    """Of 32 trials of a sweep with ASHA 31 were pruned: without them CMA-ES draws at random, and notes nothing."""
+    chosen = space_for("cmaes")
+    study = Study(tmp_path, chosen, 0)
+    for _ in range(12):
+        number, params = study.propose()
+        state = "pruned" if number else "complete"
+        trial = record(chosen, number, params, [objective(params, epoch) for epoch in (1, 2, 3)], state)
+        for reached in trial.history:
+            study.report(number, reached)
+        study.tell(*grouped([trial]))
+    notes = [trial.system_attrs for trial in load_study(tmp_path).trials]
+    assert all("cma:generation" in one for one in notes[2:])  # after two startup trials
+    assert any(name.startswith("cma:optimizer") for one in notes for name in one)
+
+
+@pytest.mark.parametrize(
+    ("sampler", "trials", "repeats", "expected"),
+    [
+        ({"type": "tpe", "startup_trials": 4}, 32, 1, 8),
+        ({"type": "tpe", "startup_trials": 10}, 32, 1, 10),  # these are drawn at random, whatever the others reach
+        ({"type": "tpe", "startup_trials": 4}, 33, 2, 18),
+        ({"type": "gp", "startup_trials": 1}, 100, 1, 25),
+        ({"type": "cmaes", "startup_trials": 1}, 100, 1, 25),
+        ({"type": "random"}, 32, 1, None),
+        ({"type": "grid"}, 32, 1, None),
+    ],
+)
+def test_a_sampler_that_learns_has_about_a_quarter_of_the_trials_under_way(
+    sampler: dict[str, Any], trials: int, repeats: int, expected: int | None
+) -> None:
+    assert most_at_once(space(sampler=sampler, trials=trials, repeats=repeats)) == expected
+
+
+LEARNS = {"trials": 32, "sampler": {"type": "tpe", "startup_trials": 4}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "slots", "is_chosen", "told"),
+    [
+        (LEARNS, 32, False, "8 trials at a time, for tpe to learn from results; --max-concurrent N runs more"),
+        (
+            LEARNS,
+            64,
+            True,
+            "tpe proposes 32 of 32 trials before it has seen a result; with 8 at a time it learns from some",
+        ),
+        (LEARNS, 8, False, ""),
+        (LEARNS, 8, True, ""),
+        ({**LEARNS, "trials": 4}, 32, False, ""),
+        ({"trials": 32, "sampler": {"type": "random"}}, 32, True, ""),
+    ],
+)
+def test_a_line_says_how_many_trials_a_sampler_learns_with(
+    changes: dict[str, Any], slots: int, is_chosen: bool, told: str
+) -> None:
+    assert learning_note(space(**changes), slots, is_chosen) == told

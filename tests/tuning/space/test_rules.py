@@ -29,6 +29,11 @@ FAULTS: dict[str, Faulty] = {
         changed("type: tpe", "type: cmaes"),
         "line 10, search.activation.type: 'categorical' with sampler cmaes, which searches numbers only",
     ),
+    "gp with early stopping": (
+        changed("type: tpe", "type: gp"),
+        "line 14, sampler.type: 'gp' with scheduler asha: it learns from trials that ran to their end, of which early "
+        "stopping leaves few; allowed: scheduler none, or sampler tpe, cmaes, random",
+    ),
     "a grid without a step": (
         changed("{type: tpe, startup_trials: 10}", "{type: grid}").replace(
             "latent_size: 20, beta: 1.0", "latent_size: 20, hidden_units: 64, activation: relu, beta: 1.0"

@@ -17,10 +17,11 @@ from tuning.errors import StorageError
 from tuning.layout import MANIFEST_FILE
 from tuning.records import TrialRecord
 from tuning.space.load import SPACES, Overrides, load_space
+from tuning.space.model import MOST_TRIALS
 from tuning.store.ledger import Ledger
 from tuning.store.place import SweepStorage
 from tuning.sweep import manifest as manifest_module
-from tuning.sweep.manifest import other_code, read_plan, read_runs, read_sweep, write_manifest
+from tuning.sweep.manifest import note_start, other_code, read_plan, read_runs, read_sweep, write_manifest
 from tuning.sweep.plan import Plan
 from vae.datasets.folder import folder_spec
 
@@ -50,6 +51,15 @@ def test_a_plan_is_read_back_as_it_was_written(tmp_path: Path, name: str) -> Non
     (tmp_path / "x").mkdir()
     write_manifest(SweepStorage(tmp_path / "x"), new_plan(name), CLUSTER)
     assert read_plan(SweepStorage(tmp_path / "x")) == new_plan(name)
+
+
+def test_a_sweep_of_a_version_that_removed_no_model_keeps_them_all(folder: Path) -> None:
+    assert read_plan(SweepStorage(folder)).space.keep_models == 50
+    content = content_of(folder)
+    del content["space"]["keep_models"]
+    (folder / MANIFEST_FILE).write_text(json.dumps(content))
+    assert read_plan(SweepStorage(folder)).space.keep_models >= read_plan(SweepStorage(folder)).space.n_runs
+    assert read_plan(SweepStorage(folder)).space.keep_models == MOST_TRIALS
 
 
 def test_a_moved_sweep_has_the_name_of_its_folder(folder: Path) -> None:
@@ -123,6 +133,15 @@ def test_a_resumed_sweep_adds_its_run_and_keeps_those_before(folder: Path, monke
     write_manifest(SweepStorage(folder), replace(new_plan(), seed=8))  # nothing is trained
     assert len(content_of(folder)["runs"]) == 2
     assert read_plan(SweepStorage(folder)).seed == 8
+
+
+def test_the_run_that_is_under_way_has_the_timeline_of_its_start(folder: Path) -> None:
+    write_manifest(SweepStorage(folder), new_plan(), CLUSTER)
+    note_start(SweepStorage(folder), {"ray": 3.2, "first_epoch": 9.5})
+    first, second = content_of(folder)["runs"]
+    assert "start_seconds" not in first
+    assert second["start_seconds"] == {"ray": 3.2, "first_epoch": 9.5}
+    assert read_plan(SweepStorage(folder)) == new_plan()
 
 
 def test_the_run_of_a_manifest_that_knew_of_one_only_is_kept(folder: Path) -> None:

@@ -1,5 +1,6 @@
 """What a sweep will run: its images, its epochs, its size; and how a sweep is extended."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from tuning.errors import SpaceError
 from tuning.search.early_stopping import make_scheduler
 from tuning.space.load import load_space
 from tuning.sweep import plan as plan_module
-from tuning.sweep.plan import extended, new_plan
+from tuning.sweep.plan import LOG_BYTES, SNAPSHOTS_BYTES, extended, new_plan
 from vae.config import TrialConfig
 from vae.datasets import mnist
 from vae.datasets.types import Images
@@ -68,18 +69,45 @@ def test_a_typical_trial_is_in_the_middle_of_each_dimension_on_its_own_scale() -
     assert config.learning_rate == pytest.approx(1e-3)
 
 
-def test_the_expected_bytes_are_four_copies_of_each_models_numbers() -> None:
-    search = {"beta": {"type": "float", "low": 0.5, "high": 2.5}}
-    small = plan(search=search, trials=10, fixed={"latent_size": 2, "hidden_units": 3})
-    # 64 pixels: 64-3, 3-(2 + 2), 2-3, 3-64, each with its biases; model, weights and Adam's two moments in float32
-    n_parameters = (64 + 1) * 3 + 2 * (3 + 1) * 2 + (2 + 1) * 3 + (3 + 1) * 64
-    assert small.expected_bytes() == 10 * n_parameters * 4 * 4
+BETA = {"beta": {"type": "float", "low": 0.5, "high": 2.5}}
+# 64 pixels: 64-3, 3-(2 + 2), 2-3, 3-64, each with its biases
+SMALL = {"latent_size": 2, "hidden_units": 3}
+N_PARAMETERS = (64 + 1) * 3 + 2 * (3 + 1) * 2 + (2 + 1) * 3 + (3 + 1) * 64
+
+
+def test_the_expected_bytes_are_the_models_that_stay_and_the_checkpoints_of_what_runs() -> None:
+    small = plan(search=BETA, trials=1000, fixed=SMALL, keep_models=40)
+    model = N_PARAMETERS * 4 + SNAPSHOTS_BYTES
+    # the best 40, and the best of each tenth of beta's range; two trials that run, with a model and three copies of
+    # its numbers: the weights and Adam's two moments
+    expected = (40 + 10) * model + 2 * (model + 3 * N_PARAMETERS * 4) + 1000 * LOG_BYTES
+    assert small.expected_bytes(slots=2) == expected
+
+
+def test_few_trials_keep_all_their_models() -> None:
+    assert plan(search=BETA, trials=7, fixed=SMALL).most_models() == 7
+
+
+def test_a_limit_of_the_disk_leaves_room_for_models_besides_logs_and_what_runs() -> None:
+    limited = replace(plan(search=BETA, trials=1000, fixed=SMALL), max_bytes=90_000_000)
+    assert limited.bytes_for_models(slots=2) == 90_000_000 - limited.bytes_besides(2)
+    assert limited.bytes_besides(2) == 1000 * LOG_BYTES + 2 * (SNAPSHOTS_BYTES + 4 * N_PARAMETERS * 4)
+    assert replace(limited, max_bytes=65_000_000).expected_bytes(2) == 65_000_000
+
+
+def test_a_limit_without_room_for_one_model_is_refused_with_what_it_takes() -> None:
+    limited = replace(plan(search=BETA, trials=1000, fixed=SMALL), max_bytes=50 * 2**20)
+    with pytest.raises(
+        SpaceError,
+        match=r"^--max-disk: 50 MiB; 1000 trials, 2 at a time, and one model that stays take about 58 MiB; allowed: ",
+    ):
+        limited.expected_bytes(slots=2)
 
 
 def test_every_seed_of_a_configuration_counts_in_epochs_and_bytes() -> None:
     once, thrice = (plan(trials=5, repeats=n, scheduler={"type": "none"}) for n in (1, 3))
     assert thrice.expected_epochs() == 5 * 3 * 27
-    assert thrice.expected_bytes() == 3 * once.expected_bytes()
+    assert thrice.bytes_besides(2) - once.bytes_besides(2) == 5 * 2 * LOG_BYTES
 
 
 def test_a_plan_knows_its_images() -> None:

@@ -31,6 +31,14 @@ def test_no_more_trials_are_under_way_than_the_live_nodes_hold() -> None:
     assert [proposals.suggest(name) for name in "cde"] == [{}, {}, None]
 
 
+def test_a_trial_waits_for_a_proposal_that_is_still_being_made() -> None:
+    ready = [False]
+    proposals = Proposals(lambda: {}, lambda: 2, lambda: ready[0])
+    assert proposals.suggest("a") is None
+    ready[0] = True
+    assert [proposals.suggest(name) for name in "abc"] == [{}, {}, None]
+
+
 def as_tune_does(raised: Exception) -> None:
     """tune_controller.py: what a callback raises becomes the text of a TuneError."""
     try:
