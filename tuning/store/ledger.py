@@ -12,6 +12,7 @@ import operator
 import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
 from tuning.errors import StorageError
@@ -139,7 +140,7 @@ def wall_seconds(place: Place, begun: Sequence[str]) -> float:
     times = sorted(at for _, event in _parsed(place.events()) if (at := _seconds(event.get("at"))) is not None)
     starts = sorted(at for when in begun if (at := _seconds(when)) is not None)
     total = 0.0
-    for start, end in zip(starts, [*starts[1:], math.inf], strict=True):
+    for start, end in pairwise([*starts, math.inf]):
         last = bisect.bisect_left(times, end) - 1
         total += max(0.0, times[last] - start) if last >= 0 else 0.0
     return total

@@ -20,7 +20,7 @@ from tuning.errors import StorageError
 from tuning.layout import LEDGER_FILE, METRICS_FILE
 from tuning.records import TrialRecord
 from tuning.store.folder import Folder
-from tuning.store.ledger import Ledger, read_trials
+from tuning.store.ledger import Ledger, read_trials, wall_seconds
 from vae.config import TrialConfig
 from vae.model.metrics import EpochMetrics, Terms
 
@@ -48,6 +48,18 @@ def written(tmp_path: Path) -> list[TrialRecord]:
 
 def test_what_was_written_is_read_in_the_order_of_proposal(tmp_path: Path, written: list[TrialRecord]) -> None:
     assert read_trials(Folder(tmp_path)) == written
+
+
+def test_a_sweep_has_run_from_the_start_of_each_run_to_its_last_event(tmp_path: Path) -> None:
+    noon, ledger = "2026-11-22T12:0{}:00+00:00", ["1", "3", "7", "8"]
+    (tmp_path / LEDGER_FILE).write_text(
+        "".join(f'{{"event": "started", "trial": "0000", "at": "{noon.format(minute)}"}}\n' for minute in ledger)
+    )
+    begun = [noon.format("0"), noon.format("6")]
+    assert wall_seconds(Folder(tmp_path), begun) == (3 + 2) * 60
+    assert wall_seconds(Folder(tmp_path), [*begun, "None", "9"]) == (3 + 2) * 60
+    assert wall_seconds(Folder(tmp_path), ["None"]) == 0
+    assert wall_seconds(Folder(tmp_path / "none"), begun) == 0
 
 
 def test_a_folder_without_a_ledger_has_no_trials(tmp_path: Path) -> None:
@@ -287,7 +299,7 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from tests.material.ledgers import finish, new_trial, train
 from tuning.store.folder import Folder
-from tuning.store.ledger import Ledger, read_trials
+from tuning.store.ledger import Ledger, read_trials, wall_seconds
 folder = Path(sys.argv[1])
 past = read_trials(Folder(folder))
 ledger = Ledger(Folder(folder))

@@ -47,14 +47,14 @@ def test_an_exception_inside_an_epoch_reaches_every_trial_that_waits_and_the_tra
     def join(pack: Pack, one: TrialConfig, state: Any = None) -> int:
         slot = place(pack, one, state)
         if not broken:
-            step = pack.stack.adam.step
+            adam = pack.stack.adam
 
             def failing() -> None:
                 broken.append(True)
-                pack.stack.loop._update = step
+                del adam.step  # the class's own again
                 raise RuntimeError("CUDA error: out of memory")
 
-            pack.stack.loop._update = failing
+            adam.step = failing
         return slot
 
     monkeypatch.setattr(Pack, "join", join)
