@@ -134,17 +134,16 @@ class Sweep(Callback):  # type: ignore[misc]
             self._noted.add(slow)
             tell(slow)
             note_run(self._storage, slow)
-        # A trial that goes on from a checkpoint trains epochs again that the driver knows, to the same numbers.
-        new = [(metrics, preview) for metrics, preview in told if metrics.epoch > len(record.history)]
+        # A trial that goes on from a checkpoint trains epochs again that the driver knows, to the same numbers. Those that
+        # its checkpoint had are told with their old seconds: they were not trained again.
+        known = [metrics for metrics, _ in told if metrics.epoch <= len(record.history)]
+        for metrics in known:
+            if metrics.epoch_seconds != record.history[metrics.epoch - 1].epoch_seconds:
+                self._ledger.repeated(record, metrics.epoch)
+        new = told[len(known) :]
         if new and new[0][0].epoch == len(record.history) + 1:
             self._add_epochs(record, new, is_last=result["done"])
             trial.run_metadata.num_failures = 0  # Tune counts them over a trial's life; with progress they start anew
-        for known, _ in told:
-            if (
-                known.epoch <= len(record.history)
-                and known.epoch_seconds != record.history[known.epoch - 1].epoch_seconds
-            ):
-                self._ledger.repeated(record, known.epoch)  # else its checkpoint had it
         # The epochs up to the checkpoint are on disk before the ledger says that there is one.
         if result["checkpoint_epoch"] > self._checkpoint_epochs.get(record.trial_id, 0):
             self._checkpoint_epochs[record.trial_id] = result["checkpoint_epoch"]
