@@ -23,7 +23,7 @@ from tuning.view.leaderboard import best_table
 from tuning.view.progress import Progress
 
 if TYPE_CHECKING:
-    from tuning.sweep.plan import Plan
+    from tuning.plan.plan import Plan
 
 # What brings NumPy, Ray or TensorBoard is imported where it is first needed. They take seconds to load, and --help,
 # --list-spaces and the faults of a command line or a space are told in less than one.
@@ -42,8 +42,8 @@ def main(arguments: list[str] | None = None) -> int:
 def start(chosen: argparse.Namespace, ending: Ending) -> int:
     """Start a new sweep: space -> plan -> folder -> trials -> report."""
     space = load_space(chosen.space, options.overrides(chosen))
-    from tuning.sweep.cost import estimate
-    from tuning.sweep.plan import new_plan
+    from tuning.plan.cost import estimate
+    from tuning.plan.plan import new_plan
 
     plan = new_plan(space, chosen.space, chosen.name, chosen.seed or 0, chosen.data_dir, chosen.max_disk)
     place = storage.locate(chosen.storage, plan.name)
@@ -82,7 +82,8 @@ def sweep(chosen: argparse.Namespace, plan: Plan, place: SweepStorage, past: lis
     """Run what the plan still lacks, then build the report. past: of a sweep that is resumed, and held already."""
     from report.live import LiveReport
     from tuning.cluster import checks, connect
-    from tuning.sweep import lanes, manifest, run
+    from tuning.plan import lanes
+    from tuning.sweep import manifest, run
 
     say(f"Dataset {plan.dataset_note}")
     with ExitStack() as stack:

@@ -31,13 +31,13 @@ from benchmarks.replay import Replay, replayed
 from report.output.live_events import SweepEvents
 from tuning.cluster.allot import Request
 from tuning.cluster.connect import connected
+from tuning.plan.plan import Plan
 from tuning.records import Observer, TrialRecord
 from tuning.search.early_stopping import make_scheduler
 from tuning.space.load import load_space
 from tuning.store.place import SweepStorage
 from tuning.sweep import manifest, run
 from tuning.sweep.driver import Sweep
-from tuning.sweep.plan import Plan
 from tuning.sweep.resume import resumed
 from tuning.view.progress import Progress
 from tuning.workers.sweep_context import SweepContext

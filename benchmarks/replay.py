@@ -21,7 +21,7 @@ class RecordedTraining:
     """As much of vae.training.trial.Training as a result needs. It writes no files, so nothing is ever kept of it."""
 
     checkpoint_epoch = 0
-    note = ""
+    note = device_note = ""
 
     def __init__(self, config: TrialConfig, epochs_per_second: float) -> None:
         self._epochs = recorded().history(recorded().nearest(config.model_dump()), config.beta)[: config.epochs]

@@ -25,7 +25,7 @@ FLOORS = {
     ),
     "tuning": (
         *("layout", "errors", "records", "space", "store", "view"),
-        *("cluster", "workers", "search", "sweep", "options", "at_hand"),
+        *("cluster", "workers", "search", "plan", "sweep", "options", "at_hand"),
     ),
     "report": ("labels", "models", "numbers", "drawing", "output", "page", "live", "build", "options", "__main__"),
 }

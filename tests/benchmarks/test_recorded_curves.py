@@ -12,9 +12,9 @@ import pytest
 
 from benchmarks.curves import COLUMNS, CURVES_FILE, NAMES, recorded
 from benchmarks.replay import Replay
+from tuning.plan.plan import Plan
 from tuning.search.early_stopping import make_scheduler
 from tuning.space.load import load_space
-from tuning.sweep.plan import Plan
 from tuning.workers.sweep_context import SweepContext
 
 LANES = 16

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from tuning.plan.plan import Plan
 from tuning.space.model import SearchSpace
-from tuning.sweep.plan import Plan
 
 SEARCH = {
     "latent_size": {"type": "int", "low": 2, "high": 32, "log": True},

@@ -18,6 +18,7 @@ from report.output.live_events import SweepEvents
 from tests.material.sweeps import events, leaderboard, metrics
 from tuning.cluster.allot import Cluster, Request
 from tuning.cluster.connect import connected
+from tuning.plan.plan import new_plan
 from tuning.records import TrialRecord, configurations
 from tuning.search.study import load_study
 from tuning.space.model import SearchSpace
@@ -26,7 +27,6 @@ from tuning.store.ledger import read_trials
 from tuning.store.place import SweepStorage
 from tuning.sweep import run
 from tuning.sweep.manifest import write_manifest
-from tuning.sweep.plan import new_plan
 from tuning.view.progress import Progress
 from vae.config import TrialConfig
 from vae.datasets.types import Images

@@ -4,13 +4,13 @@ import time
 from collections.abc import Callable, Iterable
 
 from tuning.errors import StorageError
+from tuning.plan.plan import Plan
 from tuning.records import TrialRecord, grouped
 from tuning.space.load import configuration
 from tuning.store.ledger import read_trials
 from tuning.store.place import SweepStorage, is_held, open_existing
 from tuning.store.requests import ADD, STOP, STOP_TRIAL, ask, waiting
 from tuning.sweep.manifest import read_plan
-from tuning.sweep.plan import Plan
 from vae.cli.format import shown
 
 HEARD_SECONDS = 30.0  # that a driver may take to hear a request

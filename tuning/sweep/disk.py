@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from tuning.layout import CHECKPOINT_FILE, MODEL_FILE, SNAPSHOTS_FILE
+from tuning.plan.kept_models import KeptModels
+from tuning.plan.plan import Plan
 from tuning.records import TrialRecord
 from tuning.store.interface import Place
-from tuning.store.kept_models import KeptModels
 from tuning.store.ledger import Ledger
-from tuning.sweep.plan import Plan
 
 LATER = 2  # leaderboards
 

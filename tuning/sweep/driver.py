@@ -12,6 +12,7 @@ from ray.tune import Callback
 
 from tuning.errors import BlindNodeError, NotJoinedError, RepeatedFailureError
 from tuning.layout import ERROR_FILE, LEADERBOARD_FILE, STUDY_FILE
+from tuning.plan.plan import Plan
 from tuning.records import Configuration, Observer, TrialRecord, trial_id
 from tuning.search.in_thread import InThread
 from tuning.search.study import Study
@@ -22,7 +23,6 @@ from tuning.store.requests import Requests
 from tuning.sweep.disk import Disk
 from tuning.sweep.failures import FailuresInARow
 from tuning.sweep.manifest import note_run
-from tuning.sweep.plan import Plan
 from tuning.sweep.queue import DEATHS, Proposal, TrialQueue
 from tuning.view.leaderboard import LeaderboardFile
 from vae.model.metrics import EpochMetrics
@@ -134,8 +134,8 @@ class Sweep(Callback):  # type: ignore[misc]
             self._noted.add(slow)
             tell(slow)
             note_run(self._storage, slow)
-        # A trial that goes on from a checkpoint trains epochs again that the driver knows, to the same numbers. Those that
-        # its checkpoint had are told with their old seconds: they were not trained again.
+        # A trial that goes on from a checkpoint trains epochs again that the driver knows, to the same numbers. Those
+        # that its checkpoint had are told with their old seconds: they were not trained again.
         known = [metrics for metrics, _ in told if metrics.epoch <= len(record.history)]
         for metrics in known:
             if metrics.epoch_seconds != record.history[metrics.epoch - 1].epoch_seconds:

@@ -13,11 +13,11 @@ from typing import Any
 from tuning.cluster.allot import Cluster
 from tuning.errors import StorageError
 from tuning.layout import MANIFEST_FILE, REPOSITORY
+from tuning.plan.plan import Plan
 from tuning.records import SweepRecord, TrialRecord
 from tuning.space.model import MOST_TRIALS, SearchSpace
 from tuning.store.ledger import read_trials, wall_seconds
 from tuning.store.place import SweepStorage
-from tuning.sweep.plan import Plan
 from vae.datasets.names import is_folder
 from vae.datasets.registry import DATASETS
 from vae.errors import DataError

@@ -7,12 +7,12 @@ from typing import Any
 
 from tuning.errors import StorageError
 from tuning.layout import LEDGER_FILE, MANIFEST_FILE, REPORT_FOLDER, SUMMARY_FILE
+from tuning.plan.plan import Plan, extended
 from tuning.records import TrialRecord, grouped
 from tuning.space.dimensions import AnyDimension, Categorical
 from tuning.store.ledger import read_trials
 from tuning.store.place import SweepStorage
 from tuning.sweep.manifest import other_code, read_plan
-from tuning.sweep.plan import Plan, extended
 
 SHOWN_FAULTS = 10
 STEP_TOLERANCE = 1e-6  # of a step: Optuna's low + i * step is off by rounding

@@ -19,14 +19,14 @@ from ray.tune.stopper import FunctionStopper
 
 from tuning.cluster.allot import Cluster
 from tuning.cluster.watch import NodeWatch, View
+from tuning.plan.lanes import compiles, lanes, slot_bytes
+from tuning.plan.plan import Plan
 from tuning.records import Observer, TrialRecord
 from tuning.search.early_stopping import RESULT, make_scheduler
 from tuning.search.study import learning_note, most_at_once
 from tuning.store.place import SweepStorage
 from tuning.sweep.driver import Sweep
-from tuning.sweep.lanes import compiles, lanes, slot_bytes
 from tuning.sweep.manifest import note_start, write_manifest
-from tuning.sweep.plan import Plan
 from tuning.sweep.queue import DEATHS
 from tuning.view.timeline import Timeline
 from tuning.workers.start_trainers import start_broker

@@ -13,10 +13,10 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from tests.material.epochs import of_elbo
 from tests.material.search import record, space
+from tuning.plan.plan import Plan
 from tuning.records import TrialRecord
 from tuning.search.early_stopping import make_scheduler
 from tuning.space.model import SearchSpace
-from tuning.sweep.plan import Plan
 from vae.model.metrics import EpochMetrics, Terms
 
 STOP, CONTINUE = TrialScheduler.STOP, TrialScheduler.CONTINUE

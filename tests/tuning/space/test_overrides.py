@@ -101,7 +101,7 @@ def test_a_grid_on_the_command_line_keeps_to_the_trials_that_are_given_there(fil
         (
             "btea=1",
             "--set btea=1: no such hyperparameter; did you mean 'beta'? "
-            f"allowed: {ALLOWED_HYPERPARAMETERS}, repeats, metric, scheduler.type, sampler.type",
+            f"allowed: {ALLOWED_HYPERPARAMETERS}, repeats, metric, keep_models, scheduler.type, sampler.type",
         ),
         ("trials=3", "--set trials=3: trials is not a hyperparameter; use --trials"),
         ("epochs=3", "--set epochs=3: epochs is not a hyperparameter; use --epochs"),

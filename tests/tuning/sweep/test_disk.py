@@ -3,6 +3,7 @@
 import csv
 import io
 import itertools
+import math
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,13 +18,13 @@ from tests.material.plans import plan
 from tests.material.s3 import S3, fixture_s3, fixture_s3_server  # noqa: F401 - fixtures
 from tuning import layout
 from tuning.layout import CHECKPOINT_FILE, MODEL_FILE, SNAPSHOTS_FILE
+from tuning.plan.plan import Plan
 from tuning.store.folder import Folder
 from tuning.store.interface import Place
 from tuning.store.ledger import read_trials
 from tuning.store.place import SweepStorage
 from tuning.sweep import driver as driver_module
 from tuning.sweep.driver import Sweep
-from tuning.sweep.plan import Plan
 from vae.storage import checkpoint, snapshots
 from vae.training.trial import TRAINING_FILES
 
@@ -39,9 +40,10 @@ def of_plan(n_trials: int = len(ELBOS), **changes: Any) -> Plan:
 
 @pytest.fixture(autouse=True)
 def each_step_writes_a_leaderboard(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(driver_module, "LEADERBOARD_SECONDS", -1.0)
+    monkeypatch.setattr("tuning.view.leaderboard.LEADERBOARD_SECONDS", -1.0)
+    monkeypatch.setattr("tuning.view.leaderboard.LEADERBOARD_SHARE", math.inf)
     monkeypatch.setattr(driver_module, "PUSH_SECONDS", -1.0)
-    monkeypatch.setattr("tuning.store.kept_models.COMPARED", 0)  # so that few trials are as many are
+    monkeypatch.setattr("tuning.plan.kept_models.COMPARED", 0)  # so that few trials are as many are
 
 
 class Driver:
@@ -64,7 +66,7 @@ class Driver:
     def end(self, trial: Any, value: float | None = None) -> None:
         elbo = ELBOS[int(trial.config["trial_id"])] if value is None else value
         result = {**of_elbo(1, elbo).as_dict(), "score": elbo, "preview": None, "checkpoint_epoch": 1}
-        trial.last_result = {**result, "note": "", "done": True}
+        trial.last_result = {**result, "earlier": [], "note": "", "done": True}
         self.sweep.on_trial_result(0, [], trial, dict(trial.last_result))
         self.sweep.on_trial_complete(0, [], trial)
 

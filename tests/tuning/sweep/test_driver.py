@@ -11,6 +11,7 @@ from tests.material.plans import plan
 from tests.material.sweeps import ledger
 from tuning.cluster.allot import Cluster
 from tuning.errors import RepeatedFailureError
+from tuning.plan.plan import Plan
 from tuning.records import TrialRecord
 from tuning.search.early_stopping import make_scheduler
 from tuning.search.study import load_study
@@ -19,7 +20,6 @@ from tuning.store.ledger import Ledger, read_trials
 from tuning.store.place import SweepStorage
 from tuning.sweep.driver import Sweep
 from tuning.sweep.manifest import read_runs, write_manifest
-from tuning.sweep.plan import Plan
 from vae.model.metrics import EpochMetrics
 
 ASHA = {"type": "asha", "grace_epochs": 3, "reduction_factor": 3}
@@ -101,8 +101,8 @@ def test_why_a_device_trains_slower_is_told_once_and_stands_in_the_manifest(
     driver = Driver(tmp_path, plan(scheduler={"type": "none"}))
     for trial in (driver.begin(), driver.begin()):
         for epoch in (1, 2):
-            driver.result(trial, of_elbo(epoch, -90.0), "trains uncompiled, and slower: no compiler")
-    driver.result(trial, of_elbo(3, -90.0), "trains without a CUDA graph, and slower: old driver")
+            driver.result(trial, of_elbo(epoch, -90.0), device_note="trains uncompiled, and slower: no compiler")
+    driver.result(trial, of_elbo(3, -90.0), device_note="trains without a CUDA graph, and slower: old driver")
     told = ["trains uncompiled, and slower: no compiler", "trains without a CUDA graph, and slower: old driver"]
     assert [line for line in capsys.readouterr().err.splitlines() if "slower" in line] == told
     assert read_runs(storage)[-1]["notes"] == told

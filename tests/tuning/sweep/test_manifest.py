@@ -15,6 +15,7 @@ from PIL import Image
 from tuning.cluster.allot import Cluster, Node
 from tuning.errors import StorageError
 from tuning.layout import MANIFEST_FILE
+from tuning.plan.plan import Plan
 from tuning.records import TrialRecord
 from tuning.space.load import SPACES, Overrides, load_space
 from tuning.space.model import MOST_TRIALS
@@ -22,7 +23,6 @@ from tuning.store.ledger import Ledger
 from tuning.store.place import SweepStorage
 from tuning.sweep import manifest as manifest_module
 from tuning.sweep.manifest import note_start, other_code, read_plan, read_runs, read_sweep, write_manifest
-from tuning.sweep.plan import Plan
 from vae.datasets.folder import folder_spec
 
 NODES = [Node("n1", "10.0.0.1", 4.0, 0.0), Node("n2", "10.0.0.2", 8.0, 1.0)]

@@ -14,13 +14,13 @@ from tests.material.ledgers import finish
 from tuning.cluster.allot import Cluster, Node
 from tuning.errors import SpaceError, StorageError
 from tuning.layout import LEDGER_FILE, MANIFEST_FILE, REPORT_FOLDER, SUMMARY_FILE
+from tuning.plan.plan import Plan
 from tuning.records import TrialRecord, trial_id
 from tuning.space.model import SearchSpace
 from tuning.store.folder import Folder
 from tuning.store.ledger import Ledger, read_trials
 from tuning.store.place import SweepStorage
 from tuning.sweep.manifest import write_manifest
-from tuning.sweep.plan import Plan
 from tuning.sweep.resume import Resumed, has_report, how_to_go_on, resumed
 
 CLUSTER = Cluster([Node("n", "10.0.0.1", 4.0, 0.0)], cpus_per_trial=1, gpus_per_trial=0, slots=4, n_threads=1)

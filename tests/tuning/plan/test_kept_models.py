@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from report.numbers.sweep import compared_trials
 from tests.material.epochs import of_distortion
 from tests.material.search import space
+from tuning.plan.kept_models import COMPARED, KeptModels
 from tuning.records import SweepRecord, TrialRecord, pareto_front
 from tuning.space.model import SearchSpace
-from tuning.store.kept_models import COMPARED, KeptModels
 
 SEARCH: dict[str, Any] = {
     "beta": {"type": "float", "low": 0.25, "high": 4.0, "log": True},

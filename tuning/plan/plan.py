@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from tuning.errors import SpaceError
+from tuning.plan.kept_models import KeptModels
 from tuning.records import TrialRecord
 from tuning.space.examples import middling
 from tuning.space.model import MOST_TRIALS, SearchSpace
-from tuning.store.kept_models import KeptModels
 from vae.config import TrialConfig
 from vae.datasets import registry
 from vae.datasets.names import default_data_dir

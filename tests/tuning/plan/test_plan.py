@@ -13,10 +13,10 @@ from PIL import Image
 from tests.material.plans import plan, space
 from tests.material.search import record
 from tuning.errors import SpaceError
+from tuning.plan import plan as plan_module
+from tuning.plan.plan import LOG_BYTES, SNAPSHOTS_BYTES, extended, new_plan
 from tuning.search.early_stopping import make_scheduler
 from tuning.space.load import load_space
-from tuning.sweep import plan as plan_module
-from tuning.sweep.plan import LOG_BYTES, SNAPSHOTS_BYTES, extended, new_plan
 from vae.config import TrialConfig
 from vae.datasets import mnist
 from vae.datasets.types import Images

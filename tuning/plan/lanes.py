@@ -13,9 +13,9 @@ from functools import partial
 from typing import get_args
 
 from tuning.cluster.allot import Cluster
+from tuning.plan.plan import Plan
 from tuning.space.examples import drawn, numbers, widest
 from tuning.space.model import SearchSpace
-from tuning.sweep.plan import Plan
 from vae.config import Activation, TrialConfig
 from vae.model.shape_class import GROWTH, Frame, ShapeClass
 from vae.model.step_cost import step_bytes, step_seconds

@@ -7,8 +7,8 @@ import pytest
 from tests.material.plans import plan
 from tuning.cluster.allot import Request
 from tuning.errors import ClusterError
-from tuning.sweep import cost as cost_module
-from tuning.sweep.cost import estimate
+from tuning.plan import cost as cost_module
+from tuning.plan.cost import estimate
 from vae.cli.format import duration
 
 

@@ -5,11 +5,11 @@ import time
 from dataclasses import replace
 
 from tuning.cluster.allot import Cluster, Node, Request, allot
+from tuning.plan import lanes
+from tuning.plan.plan import Plan
 from tuning.search.study import learning_note, most_at_once
 from tuning.space.dimensions import condition
 from tuning.space.model import SearchSpace
-from tuning.sweep import lanes
-from tuning.sweep.plan import Plan
 from vae.cli.format import duration
 from vae.config import TrialConfig
 

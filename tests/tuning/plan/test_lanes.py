@@ -1,4 +1,4 @@
-"""tuning/sweep/lanes.py: few shape classes, which follow from the space."""
+"""tuning/plan/lanes.py: few shape classes, which follow from the space."""
 
 from dataclasses import replace
 from typing import Any
@@ -7,8 +7,8 @@ import pytest
 
 from tests.material.plans import plan, space
 from tuning.cluster.allot import Cluster
+from tuning.plan.lanes import compiles, frame, lanes, slot_bytes, spread
 from tuning.space.load import load_space
-from tuning.sweep.lanes import compiles, frame, lanes, slot_bytes, spread
 from vae.config import TrialConfig
 from vae.model.shape_class import Frame, ShapeClass
 
