@@ -18,8 +18,8 @@ BYTES = {"M": 2**20, "G": 2**30, "T": 2**40}
 # A resumed sweep keeps what it was started with: these would change its numbers.
 NOT_WITH_RESUME = ("space", "name", "epochs", "dataset", "seed", "settings", "dry_run")
 WITH_REPORT = ("report", "data_dir", "storage", "top_k", "verbose", "json", "notify")
-WHAT = ("space", "resume", "report", "list_spaces", "list", "status", "stop", "add")
-AT_HAND = ("list", "status", "stop", "add")  # these look at a sweep, or ask something of it
+WHAT = ("space", "resume", "report", "list_spaces", "list", "status", "stop", "add", "reproduce")
+AT_HAND = ("list", "status", "stop", "add", "reproduce")  # these look at a sweep, or ask something of it
 WITH_AT_HAND = (*AT_HAND, "storage", "json")
 
 
@@ -38,15 +38,17 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     if len(given) != 1:
         raise SpaceError(
             "give one of --space NAME, --resume NAME, --report NAME, --list-spaces, --list, --status NAME, "
-            "--stop NAME, --add NAME KEY=VALUE,..."
+            "--stop NAME, --add NAME KEY=VALUE,..., --reproduce NAME TRIAL"
         )
     if options.retry_failed and not options.resume:
         raise SpaceError("--retry-failed: only with --resume NAME; the failed trials of that sweep run again")
     if options.trial and not options.stop:
         raise SpaceError("--trial: only with --stop NAME; that trial ends, and the sweep goes on")
     if given[0] in AT_HAND:
-        others = [name for name in vars(options) if name not in (*WITH_AT_HAND, "trial")]
-        _refuse(parser, options, others, f"--{given[0]}: nothing is started; it takes --storage and --json")
+        more = ("data_dir",) if options.reproduce else ("trial",)
+        takes = "--data-dir, --storage and --json" if options.reproduce else "--storage and --json"
+        others = [name for name in vars(options) if name not in (*WITH_AT_HAND, *more)]
+        _refuse(parser, options, others, f"--{given[0]}: nothing is started; it takes {takes}")
     if options.resume:
         _refuse(parser, options, NOT_WITH_RESUME, "--resume: a resumed sweep keeps what it was started with")
     if options.report:
@@ -98,6 +100,9 @@ def _parser() -> _Parser:
     what.add_argument("--trial", type=_word, metavar="ID", help="with --stop: stop this trial alone")
     what.add_argument(
         "--add", type=_word, nargs=2, metavar=("NAME", "KEY=VALUE,..."), help="a configuration that is tried next"
+    )
+    what.add_argument(
+        "--reproduce", type=_word, nargs=2, metavar=("NAME", "TRIAL"), help="train a trial again, compare every epoch"
     )
     what.add_argument("--dry-run", action="store_true", help="with --space: what would run and cost; starts nothing")
     study = parser.add_argument_group("the study")

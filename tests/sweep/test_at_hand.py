@@ -73,3 +73,5 @@ def test_scripts_get_one_object_on_stdout_whatever_happens(tmp_path: Path) -> No
     answer = json.loads(ended.stdout)
     assert (answer["name"], answer["state"], answer["trials"]["complete"]) == ("it", "finished", 1)
     assert "Running on 1 node" in ended.stderr
+    again = as_json("--reproduce", "it", "0000", cwd=tmp_path)
+    assert (again["n_epochs"], again["difference"], again["is_equal"]) == (2, 0.0, True)

@@ -92,10 +92,15 @@ def note_run(storage: SweepStorage, note: str) -> None:
 
 def other_code(storage: SweepStorage) -> str:
     """How the code here differs from that of the sweep's last run, 'torch 2.14.0, now 2.15.0'; '' where it does not."""
+    return ", ".join(code_differences(storage))
+
+
+def code_differences(storage: SweepStorage) -> list[str]:
+    """The same, each difference on its own."""
     before, now = (read_runs(storage) or [{}])[-1], _code()
     had = {"revision": before.get("git"), **(before.get("versions") or {})}
     has = {"revision": now["git"], **now["versions"]}
-    return ", ".join(f"{name} {had[name]}, now {has[name]}" for name in has if had.get(name, has[name]) != has[name])
+    return [f"{name} {had[name]}, now {has[name]}" for name in has if had.get(name, has[name]) != has[name]]
 
 
 def read_plan(storage: SweepStorage) -> Plan:
