@@ -57,8 +57,8 @@ def warnings(sweep: SweepRecord) -> list[str]:
 
 
 def _notes(run: dict[str, Any]) -> list[str]:
-    found = (run.get("hardware") or {}).get("notes") or ()
-    return [str(note) for note in found]
+    """What was odd about the machines in the beginning, and what the user was told while it ran."""
+    return [str(note) for found in ((run.get("hardware") or {}).get("notes"), run.get("notes")) for note in found or ()]
 
 
 def _begun_again(trials: Sequence[TrialRecord]) -> list[str]:

@@ -4,6 +4,9 @@ import json
 import platform
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -24,6 +27,7 @@ from vae.errors import DataError
 
 PACKAGES = ("ray", "torch", "torchvision", "optuna", "tensorboard", "matplotlib", "scikit-learn", "numpy", "pydantic")
 FORMAT = 2
+CHANGED = threading.Lock()  # held to read the file, change it and write it
 OF_A_RUN = ("command", "versions", "git", "hardware")  # in format 1 they stood beside the space, of the last run only
 
 
@@ -51,9 +55,23 @@ def write_manifest(storage: SweepStorage, plan: Plan, cluster: Cluster | None = 
 
 def note_start(storage: SweepStorage, seconds: dict[str, float]) -> None:
     """Add to the run that is under way how many seconds after its command each part of its start was over."""
-    content = _read(storage)
-    content["runs"][-1]["start_seconds"] = seconds
-    storage.place.put(MANIFEST_FILE, (json.dumps(content, indent=2) + "\n").encode())
+    with _of_last_run(storage) as run:
+        run["start_seconds"] = seconds
+
+
+def note_run(storage: SweepStorage, note: str) -> None:
+    """Add what the user was told about this run to it."""
+    with _of_last_run(storage) as run:
+        run["notes"] = [*run.get("notes", []), note]
+
+
+@contextmanager
+def _of_last_run(storage: SweepStorage) -> Iterator[dict[str, Any]]:
+    """What the manifest has of the run that is under way; what is changed there is written."""
+    with CHANGED:  # nodes that join are checked in threads
+        content = _read(storage)
+        yield content["runs"][-1]
+        storage.place.put(MANIFEST_FILE, (json.dumps(content, indent=2) + "\n").encode())
 
 
 def _this_run(cluster: Cluster) -> dict[str, Any]:
@@ -80,14 +98,6 @@ def read_runs(storage: SweepStorage) -> list[dict[str, Any]]:
     if not (isinstance(runs, list) and all(isinstance(run, dict) for run in runs)):
         raise StorageError(f"{where}: not a manifest of this version (runs is not a list of runs)")
     return runs
-
-
-def note_run(storage: SweepStorage, note: str) -> None:
-    """Add what the user was told about this run to it."""
-    content = _read(storage)
-    run = content["runs"][-1]
-    run["notes"] = [*run.get("notes", []), note]
-    storage.place.put(MANIFEST_FILE, (json.dumps(content, indent=2) + "\n").encode())
 
 
 def other_code(storage: SweepStorage) -> str:

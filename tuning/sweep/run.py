@@ -26,7 +26,7 @@ from tuning.search.early_stopping import RESULT, make_scheduler
 from tuning.search.study import learning_note, most_at_once
 from tuning.store.place import SweepStorage
 from tuning.sweep.driver import Sweep
-from tuning.sweep.manifest import note_start, write_manifest
+from tuning.sweep.manifest import note_run, note_start, write_manifest
 from tuning.sweep.queue import DEATHS
 from tuning.view.timeline import Timeline
 from tuning.workers.start_trainers import start_broker
@@ -64,7 +64,7 @@ def run(
         view.say(line)
     timeline = Timeline(cluster.ready_seconds, lambda seconds: note_start(storage, seconds))
     sweep = Sweep(plan, storage, past, [*observers, timeline], cluster.slots)
-    watch = NodeWatch(cluster, storage, view, slot_bytes(plan, cluster))
+    watch = NodeWatch(cluster, storage, _Noted(view, storage), slot_bytes(plan, cluster))
     try:
         # One fit runs all that there is to run. Tune does not retry a trial whose worker dies as the trial is
         # handed over to it; such trials have a fit of their own afterwards, whose scheduler knows all the others.
@@ -218,6 +218,21 @@ def _stoppable() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+class _Noted:
+    """A View of nodes that come and go: what it says stands in the manifest too, and so in the page."""
+
+    def __init__(self, view: View, storage: SweepStorage) -> None:
+        self._view = view
+        self._storage = storage
+
+    def say(self, line: str) -> None:
+        self._view.say(line)
+        note_run(self._storage, line)
+
+    def waits(self, trial_id: str) -> None:
+        self._view.waits(trial_id)
 
 
 class _Silent(ProgressReporter):  # type: ignore[misc]

@@ -42,6 +42,19 @@ def test_failures_are_counted_by_cause() -> None:
     assert warnings(of(*trials)) == ["2 trials failed: diverged in epoch 3", "1 trial failed: OSError: full"]
 
 
+def test_what_was_odd_about_the_machines_is_a_warning_once() -> None:
+    hardware = {"notes": ["node 10.0.0.2: torch cannot use its GPU"]}
+    lost, slower = "node 10.0.0.3 was lost, its trial goes on elsewhere", "trains uncompiled, and slower: no compiler"
+    sweep = of(record("0000", [-100.0]))
+    sweep.manifest["runs"] = [
+        {"hardware": hardware, "notes": [slower, lost]},
+        {"hardware": hardware, "notes": [slower]},
+    ]
+    first, *others = warnings(sweep)
+    assert [first, *others[:2]] == [*hardware["notes"], slower, lost]
+    assert others[2:] == ["The sweep ran in 2 parts: it was resumed 1 time."]
+
+
 def test_a_range_whose_edge_the_best_crowd_should_be_wider() -> None:
     betas = [9.5, 9.0, 9.8, 8.0, 7.5, 1.0, 0.5, 0.2, 2.0, 3.0]
     best_first = [record(f"{k:04d}", [-100.0 - k], beta=beta, latent_size=8) for k, beta in enumerate(betas)]

@@ -107,6 +107,8 @@ def test_a_node_that_dies_is_one_line_and_one_that_joins_is_used(tmp_path: Path)
     assert not [line for line in lines[: joined + 1] if not re.match(SAID, line)], ended.told
     assert sorted(events(folder, "finished")) == [f"{i:04d}" for i in range(6)]
     assert {row["state"] for row in leaderboard(folder)} == {"complete"}, ended.told
+    (run,) = json.loads((folder / "manifest.json").read_text())["runs"]
+    assert run["notes"] == [lines[lost], lines[joined]]
 
 
 @pytest.mark.usefixtures("mount_namespaces")
