@@ -340,7 +340,7 @@ def test_a_report_of_the_best_none_has_the_sweeps_figures_only(twins: tuple[Path
 
 @pytest.mark.slow
 def test_a_time_budget_stops_the_sweep_in_time_with_a_report_and_the_command_to_go_on(tmp_path: Path) -> None:
-    options = ("--trials", "2", "--epochs", "50000", "--set", "scheduler.type=none", "--time-budget", "20s")
+    options = ("--trials", "2", "--epochs", "50000", "--set", "scheduler.type=none", "--time-budget", "40s")
     ended = succeed("--space", "quick", "--name", "brief", *options, "--top-k", "1", cwd=tmp_path)
     folder = tmp_path / "runs" / "brief"
     assert "Go on with: python sweep.py --resume brief\n" in ended.stdout
@@ -350,7 +350,7 @@ def test_a_time_budget_stops_the_sweep_in_time_with_a_report_and_the_command_to_
     assert events(folder, "finished") == []
     assert (folder / "best" / "1" / "model.safetensors").is_file()
     assert (folder / "report" / "best_1" / "samples.png").is_file()
-    assert ended.seconds < 120
+    assert ended.seconds < 150
 
 
 @pytest.mark.slow
