@@ -50,7 +50,8 @@ class Alone:
 
     def result(self, trial_id: str) -> Result:
         metrics = self._trainings[trial_id].next_epoch()
-        return {**metrics.as_dict(), "score": metrics.goodness, "done": self._trainings[trial_id].is_done}
+        done = self._trainings[trial_id].is_done
+        return {**metrics.as_dict(), "earlier": [], "score": metrics.goodness, "done": done}
 
     def leave(self, trial_id: str, keep: bool) -> None:
         del self._trainings[trial_id]
