@@ -3,6 +3,7 @@
 The driver imports this before Ray starts, so it must import neither torch nor matplotlib.
 """
 
+import errno
 import sys
 import threading
 import time
@@ -77,7 +78,8 @@ class LivePage:
             write_page(sweep.report_folder, page(data))
             self._mirrored(f"{sweep.report_folder.name}/{PAGE_FILE}")
         except (OSError, UserError) as error:
-            self._tell(str(error))
+            if getattr(error, "errno", None) != errno.ENOSPC:  # the sweep itself stops for want of space, and says so
+                self._tell(str(error))
         except Exception:
             self._tell(traceback.format_exc())
 

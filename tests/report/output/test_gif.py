@@ -11,6 +11,7 @@ from report.__main__ import main
 from report.build import build_report
 from report.output.event_files import EventFile, read_events
 from report.output.gif import CAPTION, Frame, animations, draw_animations, drawn, encode_gif, frames
+from report.output.tags import animation_tag
 from tests.material.reports import trained as trained_sweep
 from tests.material.tensorboard import serving
 from vae.config import TrialConfig
@@ -190,7 +191,7 @@ def test_a_sweeps_report_animates_its_best_and_keeps_what_it_animates(
         assert (best / SNAPSHOTS_FILE).read_bytes() == (swept.folder / "trials" / trial / SNAPSHOTS_FILE).read_bytes()
         kinds = {"samples", "manifold"} if trial == "0001" else {"samples"}
         gifs = {path.stem: path.read_bytes() for path in (report / f"best_{rank}").glob("*.gif")}
-        assert gifs == {kind: tags[f"best_{rank}/{kind}_over_training"] for kind in kinds}
+        assert gifs == {kind: tags[animation_tag(rank, kind)] for kind in kinds}
         assert all(durations(path) == [300, 300, 300, 2000] for path in (report / f"best_{rank}").glob("*.gif"))
         assert main([str(best), "--only", "animations"]) == 0
         assert {path.stem: path.read_bytes() for path in (best / "figures").glob("*.gif")} == gifs

@@ -51,7 +51,7 @@ worker_start_ray_commands: []
 """
 SHORT = ("--space", "quick", "--name", "it", "--epochs", "2", "--set", "scheduler.type=none", "--top-k", "0")
 LONG = ("--space", "quick", "--name", "it", "--epochs", "100", "--set", "scheduler.type=none", "--top-k", "0")
-SAID = r"Sweep it: |Dataset |Joining |Running on |\d/6 trials|node [\d.]+ (was lost|joined)"
+SAID = r"Sweep it: |Dataset |Joining |Running on |Page: |\d/6 trials|node [\d.]+ (was lost|joined)"
 
 
 NODES = "import ray, sys; ray.init(sys.argv[1], logging_level='ERROR'); print([int(n['Alive']) for n in ray.nodes()])"
