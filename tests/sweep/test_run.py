@@ -380,7 +380,8 @@ def test_the_sweeps_page_has_every_trial_with_what_became_of_it(folder: Path) ->
     assert head["command"].endswith("sweep.py --space mixed.yaml --name mixed --seed 3")
     assert 0 < head["wall_seconds"] < 3600
     n_failed = sum(row["state"] == "failed" for row in rows)
-    assert any(
+    of_divergence = [line for line in head["warnings"] if "failed: diverged in epoch" in line]
+    assert [line.split()[0] for line in of_divergence] == [str(n_failed)], head["warnings"]
         line.startswith(f"{n_failed} trial") and "failed: diverged in epoch" in line for line in head["warnings"]
     )
 
