@@ -216,6 +216,7 @@ class _PressesCtrlC:
         signal.raise_signal(signal.SIGINT)
 
 
+@pytest.mark.usefixtures("hears_ctrl_c")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("at", ["Drawing the sweep's figures", "Drawing the page"])
 def test_ctrl_c_that_is_swallowed_still_stops_the_report_and_leaves_nothing_half_made(tmp_path: Path, at: str) -> None:

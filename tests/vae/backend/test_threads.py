@@ -60,6 +60,7 @@ def test_the_error_of_a_job_is_raised_at_once_and_ends_the_others() -> None:
     assert len(steps) == n_steps < 1000
 
 
+@pytest.mark.usefixtures("hears_ctrl_c")
 def test_ctrl_c_ends_it_at_once_and_no_other_job_begins() -> None:
     begun: list[int] = []
 

@@ -9,6 +9,7 @@ import pytest
 
 from vae.cli.interrupt import kept_ctrl_c
 
+pytestmark = pytest.mark.usefixtures("hears_ctrl_c")
 lost = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
