@@ -189,5 +189,5 @@ def _png(figure: Figure) -> bytes:
     content = io.BytesIO()
     figure.set_dpi(DPI)
     with matplotlib.rc_context(STYLE):
-        FigureCanvasAgg(figure).print_png(content)
+        FigureCanvasAgg(figure).print_png(content)  # type: ignore[no-untyped-call]
     return content.getvalue()

@@ -16,7 +16,7 @@ import torch
 
 Result = TypeVar("Result")
 
-MOST_JOBS = 256  # the number of a job is a byte
+MOST_WAITING = 2**14  # jobs, of two bytes each: half of what a pipe holds; more are done here
 PATIENCE = 300.0  # seconds without an answer, until a job is done here
 
 
@@ -31,7 +31,6 @@ class Beside(Generic[Result]):
     def __init__(self, jobs: Sequence[Callable[[], Result]], n_processes: int) -> None:
         """n_processes: 1 (and any number where a process cannot be copied safely) does each job here, when its result
         is asked for."""
-        assert len(jobs) <= MOST_JOBS
         self._jobs = jobs
         self._n_processes = min(n_processes, len(jobs)) if n_processes > 1 and sys.platform == "linux" else 0
         self._answers: SimpleQueue[tuple[int, Result] | None] = SimpleQueue()
@@ -40,11 +39,18 @@ class Beside(Generic[Result]):
         self._n_reading = 0
 
     def __enter__(self) -> "Beside[Result]":
-        """All processes take their jobs from one pipe, a byte each; each answers through a pipe of its own."""
-        if not self._n_processes:
-            return self
+        try:
+            if self._n_processes:
+                self._begin()
+        except BaseException:  # Ctrl-C above all
+            self._end()
+            raise
+        return self
+
+    def _begin(self) -> None:
+        """All processes take their jobs from one pipe; each answers through a pipe of its own."""
         waiting, end = os.pipe()
-        os.write(end, bytes(range(len(self._jobs))))
+        os.write(end, b"".join(place.to_bytes(2) for place in range(min(len(self._jobs), MOST_WAITING))))
         os.close(end)
         context, answers = get_context("fork"), []
         with _no_ctrl_c():
@@ -59,7 +65,6 @@ class Beside(Generic[Result]):
         self._n_reading = len(answers)
         for answer in answers:  # threads only now, after the last copy
             Thread(target=self._read, args=(answer,), daemon=True).start()
-        return self
 
     def result(self, place: int) -> Result:
         """Of the job at this place; waits for it. Raises its error."""
@@ -84,6 +89,9 @@ class Beside(Generic[Result]):
             self._answers.put(None)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._end()
+
+    def _end(self) -> None:
         for process in self._processes:
             process.kill()
         for process in self._processes:
@@ -103,9 +111,9 @@ def _no_ctrl_c() -> Iterator[None]:
 def _work(jobs: Sequence[Callable[[], Any]], waiting: int, answer: "Connection[Any, Any]") -> None:
     """Do jobs as long as one is waiting. One that fails is left to the process that asked for it."""
     torch.set_num_threads(1)  # torch's other threads were not copied; one would wait for them for ever
-    while number := os.read(waiting, 1):
+    while place := os.read(waiting, 2):
         try:
-            result = jobs[number[0]]()
+            result = jobs[int.from_bytes(place)]()
         except Exception:
             continue
-        answer.send((number[0], result))
+        answer.send((int.from_bytes(place), result))

@@ -42,6 +42,11 @@ def test_jobs_are_done_by_other_processes_and_answered_by_their_place() -> None:
     assert os.getpid() not in {pid for pid, _ in found}
 
 
+def test_there_may_be_more_jobs_than_a_byte_counts() -> None:
+    with Beside([partial(_pid_and, value) for value in range(600)], 2) as beside:
+        assert [beside.result(place)[1] for place in range(600)] == list(range(600))
+
+
 def test_an_answer_may_be_larger_than_a_pipe_while_nobody_asks_for_it() -> None:
     with Beside([partial(bytes, 10**7), partial(bytes, 10**7)], 2) as beside:
         assert [len(beside.result(place)) for place in (1, 0)] == [10**7, 10**7]
