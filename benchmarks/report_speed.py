@@ -15,13 +15,13 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import torch
 
 from benchmarks.hardware import describe
 from report.build import build_report
 from tuning.records import SweepRecord, TrialRecord
-from vae.backend.products import prefer_fast_products
 from vae.cli.arguments import all_cores
 from vae.config import TrialConfig
 from vae.datasets.names import default_data_dir, short_name
@@ -63,13 +63,13 @@ def main() -> None:
 
 def trained(folder: Path, dataset: str, options: argparse.Namespace) -> SweepRecord:
     """A sweep whose trials are complete, with their files as training leaves them."""
-    prefer_fast_products("cpu")
-    pack = Pack(*(torch.from_numpy(load(dataset, options.data_dir, split).pixels) for split in ("train", "validation")))
+    train, validation = (load(dataset, options.data_dir, split) for split in ("train", "validation"))
+    pack = Pack(torch.from_numpy(train.pixels), torch.from_numpy(validation.pixels))
     shape = spec(dataset, options.data_dir).image_shape
     records = []
     for number in range(options.trials):
         place = number % len(BETAS)
-        params = {"latent_size": LATENT_SIZES[place], "beta": BETAS[place]}
+        params: dict[str, Any] = {"latent_size": LATENT_SIZES[place], "beta": BETAS[place]}
         config = TrialConfig(epochs=options.epochs, seed=number, **params)
         record = TrialRecord(f"{number:04d}", params, config, "complete", [])
         training = Training(pack, config, dataset, shape, LocalFiles(folder / record.folder))

@@ -56,7 +56,7 @@ def build_report(sweep: SweepRecord, data_dir: Path, top_k: int, say: Say, n_cor
                         on_page[rank][picture.title] = picture.on_page
                 _write_projector(best, held_out, folder)
                 (folder / "summary.md").write_text(text, encoding="utf-8")
-                write_page(folder, final_page(sweep, best, on_page, data_dir, tell))
+                write_page(folder, final_page(sweep, best, on_page, data_dir, tell, n_cores))
                 check()
         # Written into the finished folder: TensorBoard would take a half-built sibling for a run of its own.
         write_images(sweep.folder / "report", images, text)

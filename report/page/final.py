@@ -23,12 +23,13 @@ def final_page(
     figures: Mapping[int, Mapping[str, bytes]],
     data_dir: Path,
     say: Callable[[str], None],
+    n_threads: int,
 ) -> str:
     """figures: WebP or GIF, by the rank of a model and by name."""
     trials = with_pictures(sweep.trials)
     say(f"Drawing the page: pictures of {len(trials)} trials")
     album = Album()
-    data = contents(sweep, shown_by_models(sweep, trials, data_dir, say), album, how_it_ended(sweep))
+    data = contents(sweep, shown_by_models(sweep, trials, data_dir, say, n_threads), album, how_it_ended(sweep))
     data["sweeps"][0]["importance"] = _importance(sweep)
     room = MOST_BYTES - len(page(data)) + album.n_bytes
     for one in best:
