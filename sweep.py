@@ -74,13 +74,14 @@ def resume(chosen: argparse.Namespace, ending: Ending) -> int:
             return sweep(chosen, found.plan, place, found.past)
         run.settle(found.plan, place, found.past)
         searched, unseen = manifest.searched(found.plan), place.not_mirrored(found.past)
-        SweepEvents(place.folder, searched, found.plan.space.modes, unseen).close()
+        SweepEvents(place.folder, searched, found.plan.space.modes, unseen, found.past).close()
         return finish(chosen, found.plan, place, found.past)
 
 
 def sweep(chosen: argparse.Namespace, plan: Plan, place: SweepStorage, past: list[TrialRecord] | None = None) -> int:
     """Run what the plan still lacks, then build the report. past: of a sweep that is resumed, and held already."""
     from report.live import LiveReport
+    from report.output.folding import folding_notes
     from tuning.cluster import checks, connect
     from tuning.plan import lanes
     from tuning.sweep import manifest, run
@@ -95,8 +96,9 @@ def sweep(chosen: argparse.Namespace, plan: Plan, place: SweepStorage, past: lis
             stack.enter_context(storage.created(place, plan.expected_bytes(cluster.slots)))
         checks.check(cluster, place, lanes.slot_bytes(plan, cluster))
         manifest.write_manifest(place, plan, cluster)
-        say("\n".join([f"Running on {cluster.describe()}{place.mirror_note}", *cluster.notes, f"Page: {place.page}"]))
         space, past = plan.space, past or []
+        notes = [*cluster.notes, *folding_notes(space.n_runs), f"Page: {place.page}"]
+        say("\n".join([f"Running on {cluster.describe()}{place.mirror_note}", *notes]))
         record, unseen = manifest.record_of(plan, place, past), place.not_mirrored(past)
         live = stack.enter_context(closing(LiveReport(record, space.modes, unseen, place.mirrored)))
         with Progress(space.n_runs, cluster.slots, list(space.dimensions), past, space.metric) as progress:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from report.output.live_events import SweepEvents
+from report.page.contents import n_planned
 from report.page.live import LivePage
 from tuning.records import SweepRecord, TrialRecord
 from vae.model.metrics import EpochMetrics
@@ -23,7 +24,8 @@ class LiveReport:
         mirrored: Callable[[str], None],
     ) -> None:
         """sweep: as it is when the run begins. modes, without_events: see SweepEvents. mirrored: see LivePage."""
-        self._events = SweepEvents(sweep.folder, sweep.search, modes, without_events)
+        planned = n_planned(sweep)
+        self._events = SweepEvents(sweep.folder, sweep.search, modes, without_events, sweep.trials, planned)
         self._page = LivePage(sweep, mirrored)
 
     def started(self, record: TrialRecord) -> None:

@@ -1,6 +1,7 @@
 """What all tests share: one thread, real data where there is some, and a reason for each test that is skipped."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -61,6 +62,14 @@ def plain_products() -> Iterator[None]:
     matmul = getattr(torch.backends.mkldnn, "matmul", None)
     if matmul is not None:
         matmul.fp32_precision = "none"
+
+
+@pytest.fixture
+def hears_ctrl_c() -> Iterator[None]:
+    """Also where the tests run in a shell's background, which begins them with SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """The best trials of a sweep, each as a folder of its own: best/1, best/2, ..."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +16,15 @@ from vae.storage.snapshots import SNAPSHOTS_FILE
 Say = Callable[[str], None]
 
 
-def export_best(sweep: SweepRecord, data_dir: Path, top_k: int, say: Say) -> list[EvaluatedModel]:
-    """Rebuild best/1 .. best/K from the checkpoints, best first; fewer if fewer can be read.
+def export_best(
+    sweep: SweepRecord, checkpoints: Sequence[Checkpoint], data_dir: Path, say: Say, n_threads: int | None = None
+) -> list[EvaluatedModel]:
+    """Rebuild best/1 .. best/K from their checkpoints, best first; n_threads: see evaluated().
 
-    A checkpoint that cannot be read is skipped with one line to `say`. Raises DataError if a split cannot be read,
+    One whose numbers are not finite is skipped with one line to `say`. Raises DataError if a split cannot be read,
     UserError if the folder cannot be written; best/ then stays as it was.
     """
-    checkpoints = _read_best(sweep, top_k, say)
-    best = evaluated(checkpoints, sweep.dataset, data_dir, say) if checkpoints else []
+    best = evaluated(checkpoints, sweep.dataset, data_dir, say, n_threads) if checkpoints else []
     with rebuilt(sweep.folder / "best") as folder:
         for one in best:
             _write(one, sweep.name, LocalFiles(folder / str(one.rank)))
@@ -31,7 +32,8 @@ def export_best(sweep: SweepRecord, data_dir: Path, top_k: int, say: Say) -> lis
     return best
 
 
-def _read_best(sweep: SweepRecord, top_k: int, say: Say) -> list[Checkpoint]:
+def read_best(sweep: SweepRecord, top_k: int, say: Say) -> list[Checkpoint]:
+    """The checkpoints of the best K trials; one that cannot be read is skipped with one line to `say`."""
     checkpoints: list[Checkpoint] = []
     for record in ranked(sweep.trials):
         if len(checkpoints) == top_k:

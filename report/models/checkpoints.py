@@ -55,6 +55,10 @@ class HeldOut:
         self._sweep, self._dataset, self._data_dir = sweep.name, sweep.dataset, data_dir
         self._subjects: dict[str, Subject] = {}
 
+    def load(self) -> None:
+        """Read the split now: processes that begin later share it. Raises DataError."""
+        assert self._images is not None
+
     def subject(self, checkpoint: Checkpoint) -> Subject:
         """What the model's figures are drawn from, made once per trial. Raises DataError."""
         record = checkpoint.record

@@ -11,10 +11,11 @@ import torch
 
 from report.models.checkpoints import Checkpoint
 from tuning.records import TrialRecord
+from vae.backend.threads import side_by_side
 from vae.cli.arguments import all_cores
-from vae.cli.progress import Lines
+from vae.cli.progress import Advance, Lines
 from vae.datasets.registry import load, spec
-from vae.datasets.types import Images
+from vae.datasets.types import Images, SplitName
 from vae.errors import CheckpointError
 from vae.evaluate.evaluate import Importance, Neighbours, evaluate
 from vae.evaluate.result import Evaluation
@@ -22,6 +23,7 @@ from vae.model.metrics import EpochMetrics
 
 Say = Callable[[str], None]
 
+SPLITS: tuple[SplitName, SplitName] = ("validation", "test")
 BOUND_SAMPLES, BOUND_IMAGES = 500, 200  # a second for each model and split at the default widths, on one CPU core
 
 
@@ -44,28 +46,52 @@ class EvaluatedModel:
         return self.checkpoint.description.history[-1]
 
 
-def evaluated(checkpoints: Sequence[Checkpoint], dataset: str, data_dir: Path, say: Say) -> list[EvaluatedModel]:
-    """In the same order. A model whose numbers are not finite is skipped with one line to `say`. Raises DataError."""
-    validation, test = load(dataset, data_dir, "validation"), load(dataset, data_dir, "test")
+def evaluated(
+    checkpoints: Sequence[Checkpoint], dataset: str, data_dir: Path, say: Say, n_threads: int | None = None
+) -> list[EvaluatedModel]:
+    """In the same order. A model whose numbers are not finite is skipped with one line to `say`. Raises DataError.
+
+    n_threads: that share the work, one for each core by default; their number does not change the numbers.
+    """
+    splits = {name: load(dataset, data_dir, name) for name in SPLITS}
     labelled = len(spec(dataset, data_dir).class_names) > 1
     train = load(dataset, data_dir, "train") if labelled else None
-    say(f"Test split: the best {len(checkpoints)} on {len(test.pixels):,} images")
-    best: list[EvaluatedModel] = []
-    for one in checkpoints:
+    say(f"Test split: the best {len(checkpoints)} on {len(splits['test'].pixels):,} images")
+    # The long jobs first, so that no core waits at the end for one of them.
+    by_length = sorted(SPLITS, key=lambda name: -len(splits[name].pixels))
+    jobs = [(place, name) for name in by_length for place in range(len(checkpoints))]
+    n_threads = n_threads or all_cores()
+    n_bound = sum(min(BOUND_IMAGES, len(splits[name].pixels)) for place, name in jobs if _has_bound(checkpoints[place]))
+    told = Lines(f"Every number of the best {len(checkpoints)}: importance-weighted bound, images", n_bound, say)
+
+    def numbers(job: tuple[int, SplitName], advance: Advance) -> Evaluation | CheckpointError:
+        place, name = job
+        importance = Importance(BOUND_SAMPLES, BOUND_IMAGES, max(1, n_threads // len(jobs)))
         try:
-            numbers = [_numbers(one, images, train, say) for images in (validation, test)]
+            return _numbers(checkpoints[place], splits[name], train, importance, advance)
         except CheckpointError as error:
+            return error
+
+    found = dict(zip(jobs, side_by_side(numbers, jobs, n_threads, told), strict=True))
+    best: list[EvaluatedModel] = []
+    for place, one in enumerate(checkpoints):
+        validation, test = (found[place, name] for name in SPLITS)
+        if isinstance(validation, Evaluation) and isinstance(test, Evaluation):
+            best.append(EvaluatedModel(len(best) + 1, one, validation, test))
+        else:
+            error = test if isinstance(validation, Evaluation) else validation
             say(f"Skipped trial {one.record.trial_id}: {error}")
-            continue
-        best.append(EvaluatedModel(len(best) + 1, one, *numbers))
     return best
 
 
-def _numbers(one: Checkpoint, images: Images, train: Images | None, say: Say) -> Evaluation:
+def _has_bound(one: Checkpoint) -> bool:
+    return one.record.config.mode != "autoencoder"
+
+
+def _numbers(
+    one: Checkpoint, images: Images, train: Images | None, importance: Importance, advance: Advance
+) -> Evaluation:
     """Every number on the whole split, but the costly importance-weighted bound on its first images."""
-    importance = Importance(BOUND_SAMPLES, BOUND_IMAGES, all_cores())
-    n_bound = min(BOUND_IMAGES, len(images.pixels))
-    told = Lines(f"Trial {one.record.trial_id}, importance-weighted bound, images", n_bound, say)
     neighbours = None if train is None else Neighbours(images.labels, train)
     pixels, noise_factor = torch.from_numpy(images.pixels), one.record.config.noise_factor
-    return evaluate(one.model, pixels, importance, neighbours, told, noise_factor)
+    return evaluate(one.model, pixels, importance, neighbours, advance, noise_factor)

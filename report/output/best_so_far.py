@@ -18,6 +18,7 @@ from vae.storage.preview import Preview
 BEST_RUN = "best_so_far"  # of the sweep's folder
 VALUE, TRIAL = "best_so_far/value", "best_so_far/trial"
 RECONSTRUCTIONS, SAMPLES = "best_so_far/1_reconstructions", "best_so_far/2_samples"
+MANIFOLD = "best_so_far/3_manifold"  # where the best model has two latents
 
 
 class BestSoFar:
@@ -43,6 +44,8 @@ class BestSoFar:
             pairs = np.concatenate([preview.inputs, preview.reconstructions])
             file.image(RECONSTRUCTIONS, tile(enlarge(pairs), len(preview.inputs)), self._n_points)
             file.image(SAMPLES, tile(enlarge(preview.samples), len(preview.samples)), self._n_points)
+            if preview.manifold is not None:
+                file.image(MANIFOLD, tile(enlarge(preview.manifold), math.isqrt(len(preview.manifold))), self._n_points)
 
     def close(self) -> None:
         if self._file is not None:

@@ -18,6 +18,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, Sessi
 from report.drawing.tiles import enlarge, tile
 from report.output.best_so_far import BestSoFar
 from report.output.event_files import EventFile, read_events
+from report.output.folding import Folding
 from tuning.records import TrialRecord
 from vae.config import Mode
 from vae.model.metrics import EpochMetrics, best, has_rate
@@ -46,9 +47,12 @@ class SweepEvents:
         search: Mapping[str, Mapping[str, Any]],
         modes: Collection[str] = ("vae",),
         ended: Iterable[TrialRecord] = (),
+        past: Collection[TrialRecord] = (),
+        n_trials: int = 0,
     ) -> None:
         """folder: the sweep's. search: its dimensions as in SweepRecord. modes: those that its trials can have,
-        which decide what HParams compares them by. ended: trials that ended without events in this folder.
+        which decide what HParams compares them by. ended: trials that ended without events in this folder. past: all
+        trials of a sweep that is resumed; n_trials: that it is to have. Of a large one only the best keep their events.
 
         A resumed sweep's folder has declared its experiment already and is left as it is: of two declarations
         TensorBoard takes either. Raises OSError if the folder cannot be written.
@@ -58,11 +62,13 @@ class SweepEvents:
         self._best = BestSoFar(folder)
         if hparams_metadata.EXPERIMENT_TAG not in set(_tags(folder)):
             _declare(folder, search, _compared_by(modes))
-        for record in ended:
+        self._folding = Folding(folder, max(n_trials, len(past)), past)
+        for record in filter(self._folding.keeps, ended):
             self.finished(record)
 
     def started(self, record: TrialRecord) -> None:
         """A second call for an open trial changes nothing."""
+        self._folding.began(record)
         self._open(record)
 
     def epoch(self, record: TrialRecord, metrics: EpochMetrics, preview: Preview | None) -> None:
@@ -77,6 +83,7 @@ class SweepEvents:
         del self._trials[record.trial_id]
         if record.best is not None:  # of a trial that ended elsewhere no epoch was told
             self._best.epoch(record, record.best, None)
+        self._folding.ended(record)
 
     def close(self) -> None:
         """Close the files. Running trials stay open in HParams: a resumed sweep goes on with them."""

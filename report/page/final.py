@@ -11,11 +11,10 @@ from report.output.summary import numbers_row
 from report.page.contents import contents, how_it_ended, with_pictures
 from report.page.document import page
 from report.page.models import shown_by_models
-from report.page.pictures import Album, figure_webp, n_characters
+from report.page.pictures import Album, n_characters
 from tuning.records import SweepRecord
 
 MOST_BYTES = 2_400_000  # of the page; figures of the best models that would go beyond are left out, the last first
-FIGURE_WIDTH = 900  # pixels
 
 
 def final_page(
@@ -24,12 +23,13 @@ def final_page(
     figures: Mapping[int, Mapping[str, bytes]],
     data_dir: Path,
     say: Callable[[str], None],
+    n_threads: int,
 ) -> str:
-    """figures: PNG or GIF by the rank of a model and its name."""
+    """figures: WebP or GIF, by the rank of a model and by name."""
     trials = with_pictures(sweep.trials)
     say(f"Drawing the page: pictures of {len(trials)} trials")
     album = Album()
-    data = contents(sweep, shown_by_models(sweep, trials, data_dir, say), album, how_it_ended(sweep))
+    data = contents(sweep, shown_by_models(sweep, trials, data_dir, say, n_threads), album, how_it_ended(sweep))
     data["sweeps"][0]["importance"] = _importance(sweep)
     room = MOST_BYTES - len(page(data)) + album.n_bytes
     for one in best:
@@ -60,9 +60,8 @@ def _model(one: EvaluatedModel, figures: Mapping[str, bytes], album: Album, room
     """A model's numbers, and as many of its figures as there is room for."""
     rows = numbers_row("test ", one.test) | numbers_row("validation ", one.validation_evaluation)
     shown, left_out = [], []
-    for name, content in figures.items():
-        words, is_gif = name.replace("_", " "), content.startswith(b"GIF8")
-        picture = content if is_gif else figure_webp(content, FIGURE_WIDTH)
+    for name, picture in figures.items():
+        words, is_gif = name.replace("_", " "), picture.startswith(b"GIF8")
         if n_characters(picture) > room:
             left_out.append(words)
             continue

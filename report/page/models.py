@@ -6,11 +6,13 @@ from pathlib import Path
 import numpy as np
 
 from report.models import image_choice
-from report.models.checkpoints import read_checkpoint
+from report.models.checkpoints import Checkpoint, read_checkpoint
 from report.models.subject import Subject
 from report.numbers.checkpoint.samples import fitted_samples, samples
 from report.page.pictures import Shown
 from tuning.records import SweepRecord, TrialRecord
+from vae.backend.threads import side_by_side
+from vae.cli.progress import Advance, Lines
 from vae.datasets.registry import load, spec
 from vae.datasets.types import Images
 from vae.errors import CheckpointError
@@ -18,10 +20,11 @@ from vae.errors import CheckpointError
 N_INPUTS, N_SAMPLES = 10, 20
 N_ENCODED = 500  # images for the KL of each latent: exact to a few hundredths of a nat, and 20 ms a model
 NAMED_SKIPS = 3
+AT_ONCE = 32  # models in memory
 
 
 def shown_by_models(
-    sweep: SweepRecord, trials: Sequence[TrialRecord], data_dir: Path, say: Callable[[str], None]
+    sweep: SweepRecord, trials: Sequence[TrialRecord], data_dir: Path, say: Callable[[str], None], n_threads: int
 ) -> dict[str, Shown]:
     """By trial id. A trial whose model cannot be read is left out, with one line to `say` for all of them."""
     having = [record for record in trials if record.best]
@@ -29,20 +32,36 @@ def shown_by_models(
         return {}
     images = _some(load(sweep.dataset, data_dir, "validation"))
     names = spec(sweep.dataset, data_dir).class_names
-    found, left_out = {}, []
-    for record in having:
+
+    def show(one: Checkpoint | CheckpointError, advance: Advance) -> Shown | CheckpointError:
+        advance(1)
+        if isinstance(one, CheckpointError):
+            return one
         try:
-            checkpoint = read_checkpoint(record, sweep)
-            model, description = checkpoint.model, checkpoint.description
-            subject = Subject.of(model, description, "validation", images, record.history, names)
+            about = ("validation", images, one.record.history, names)
+            return _shown(Subject.of(one.model, one.description, *about))
         except CheckpointError as error:
-            left_out.append(f"{record.trial_id}: {error}")
-            continue
-        found[record.trial_id] = _shown(subject)
+            return error
+
+    told = Lines("Drawing the page: models", len(having), say)
+    results: dict[str, Shown | CheckpointError] = {}
+    for start in range(0, len(having), AT_ONCE):
+        some = having[start : start + AT_ONCE]
+        read = [_read(record, sweep) for record in some]  # not in threads: Ctrl-C must end the wait for a bucket
+        results |= zip((one.trial_id for one in some), side_by_side(show, read, n_threads, told), strict=True)
+    found = {trial_id: result for trial_id, result in results.items() if isinstance(result, Shown)}
+    left_out = [f"{trial_id}: {result}" for trial_id, result in results.items() if trial_id not in found]
     if left_out:
         more = f", and {len(left_out) - NAMED_SKIPS} more" if len(left_out) > NAMED_SKIPS else ""
         say(f"Without pictures in the page: {'; '.join(left_out[:NAMED_SKIPS])}{more}")
     return found
+
+
+def _read(record: TrialRecord, sweep: SweepRecord) -> Checkpoint | CheckpointError:
+    try:
+        return read_checkpoint(record, sweep)
+    except CheckpointError as error:
+        return error
 
 
 def _some(images: Images) -> Images:
@@ -58,7 +77,9 @@ def _shown(subject: Subject) -> Shown:
     inputs = (subject.corrupted if subject.has_noise else subject.inputs)(places) if has_encoder else None
     made = fitted_samples if subject.mode == "autoencoder" else samples  # an autoencoder has no prior
     kl = () if subject.kl is None else subject.kl[subject.order]
-    return Shown(subject.description.epoch, inputs, _outputs(subject, places), made(subject, N_SAMPLES), kl)
+    shown = Shown(subject.description.epoch, inputs, _outputs(subject, places), made(subject, N_SAMPLES), kl)
+    assert shown.strips  # compressed here and not later, one model after the other
+    return shown
 
 
 def _outputs(subject: Subject, places: np.ndarray) -> np.ndarray | None:

@@ -14,6 +14,7 @@ from report.drawing.tiles import tile
 from vae.storage.preview import Preview
 
 QUALITY = 60  # of 100, for photographs of digits: 3 kB for ten reconstructions and twenty samples of MNIST
+FIGURE_WIDTH = 900  # pixels
 FIGURE_QUALITY = 70  # of figures, whose letters must stay sharp
 ROW = 10  # images in a row
 LARGEST = 56  # pixels a side: larger images are thinned out, the page shows no more of them
@@ -54,7 +55,7 @@ def strip(images: np.ndarray) -> bytes:
     return content.getvalue()
 
 
-def figure_webp(png: bytes, width: int) -> bytes:
+def figure_webp(png: bytes, width: int = FIGURE_WIDTH) -> bytes:
     """A figure from its PNG, at most `width` pixels wide."""
     content = io.BytesIO()
     with Image.open(io.BytesIO(png)) as image:

@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -206,6 +207,41 @@ def test_missing_data_leave_the_old_report(copied: SweepRecord, monkeypatch: pyt
     with pytest.raises(DataError, match="missing"):
         build_report(copied, Path("unused"), 1, lambda _: None)
     assert _pngs(copied.folder / "report") == before
+
+
+class _PressesCtrlC:
+    """As it goes, where Python drops the KeyboardInterrupt."""
+
+    def __del__(self) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.usefixtures("hears_ctrl_c")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("at", ["Drawing the sweep's figures", "Drawing the page"])
+def test_ctrl_c_that_is_swallowed_still_stops_the_report_and_leaves_nothing_half_made(tmp_path: Path, at: str) -> None:
+    def say(line: str) -> None:
+        if line.startswith(at):
+            _PressesCtrlC()
+
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        build_report(sweep(tmp_path / "demo", [record("a", [-30.0])]), tmp_path / "no data", 3, say)
+    assert signal.getsignal(signal.SIGINT) == before
+    assert [path.name for path in (tmp_path / "demo").iterdir() if path.name != "best"] == []
+
+
+@pytest.mark.slow
+def test_a_report_has_the_same_files_whatever_the_number_of_cores(copied: SweepRecord, tmp_path: Path) -> None:
+    other = copied_to(tmp_path / "other", copied)
+    for swept, n_cores in ((copied, 1), (other, 3)):
+        build_report(swept, Path("unused"), 2, lambda _: None, n_cores)
+    for folder in ("best", "report"):
+        names = {path.relative_to(copied.folder) for path in (copied.folder / folder).rglob("*") if path.is_file()}
+        names = {name for name in names if "tfevents" not in name.name and name.name != "index.html"}  # have a date
+        assert len(names) > 20
+        for name in names:
+            assert (copied.folder / name).read_bytes() == (other.folder / name).read_bytes(), name
 
 
 def test_a_sweeps_folder_that_cannot_be_written_is_the_users_error(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ class Lines:
     def __call__(self, n: int) -> None:
         self._done += n
         now = time.monotonic()
-        if now - self._said >= PERIOD and self._done < self._total:
+        if now - self._said >= PERIOD and 0 < self._done < self._total:
             self._said = now
             left = (now - self._started) * (self._total - self._done) / self._done
             self._say(f"{self._what}: {self._done:,} of {self._total:,}, {left:.0f} s left")

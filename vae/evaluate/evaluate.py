@@ -67,7 +67,8 @@ def evaluate(
     """Every number of a plain model on a whole split, with the noise that every evaluation shares.
 
     pixels: uint8 [N, D]. importance and neighbours are optional because they take long; `advance` is told of the
-    bound's images. noise_factor: the trial's, needed where it trained on noisy input. Raises CheckpointError where the
+    bound's images, and of none of them before each other long part, so that it can end the evaluation by an error.
+    noise_factor: the trial's, needed where it trained on noisy input. Raises CheckpointError where the
     weights give no finite numbers.
     """
     pixels = pixels.to(model.logits.weight.device)
@@ -75,6 +76,10 @@ def evaluate(
     if not np.isfinite(terms.distortion):
         raise CheckpointError(f"weights that have diverged: the distortion is {terms.distortion}")
     noisy = _noisy_terms(model, pixels, noise_factor)
+    bound = _importance_weighted(model, pixels, importance, advance)
+    advance(0)
+    near = _neighbours(model, pixels, neighbours)
+    advance(0)
     return Evaluation(
         n_images=len(pixels),
         distortion=terms.distortion,
@@ -83,8 +88,8 @@ def evaluate(
         noisy_distortion=noisy.distortion if noisy else None,
         noisy_elbo=noisy.elbo if noisy else None,
         noisy_rate=noisy.rate if noisy else None,
-        importance_weighted=_importance_weighted(model, pixels, importance, advance),
-        neighbours=_neighbours(model, pixels, neighbours),
+        importance_weighted=bound,
+        neighbours=near,
         **_of_posterior(model, pixels, terms),
     )
 

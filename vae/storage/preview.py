@@ -20,11 +20,15 @@ PREVIEW_IMAGES = 8
 
 @dataclass(frozen=True)
 class Preview:
-    """A few images of one epoch, uint8 [n, height, width]: inputs, their reconstructions, samples from the prior."""
+    """A few images of one epoch, uint8 [n, height, width]: inputs, their reconstructions, samples from the prior.
+
+    manifold: of two latents, those decoded over the plane, row by row in a square; None of another number.
+    """
 
     inputs: np.ndarray
     reconstructions: np.ndarray
     samples: np.ndarray
+    manifold: np.ndarray | None = None
 
 
 def preview_of(model: "Vae", config: TrialConfig, validation: "Tensor", image_shape: tuple[int, int]) -> Preview:
@@ -35,6 +39,7 @@ def preview_of(model: "Vae", config: TrialConfig, validation: "Tensor", image_sh
     from vae.model import likelihood
     from vae.model.elbo import evaluation_inputs
     from vae.randomness.streams import EVALUATION_SEED, Stream, generator
+    from vae.storage.snapshots import snapshot_latents
 
     def grey(x: "Tensor") -> np.ndarray:  # [n, D] in [0, 1] -> uint8 [n, height, width]
         pixels: np.ndarray = (x * 255).round().to("cpu", torch.uint8).reshape(-1, *image_shape).numpy()
@@ -49,5 +54,8 @@ def preview_of(model: "Vae", config: TrialConfig, validation: "Tensor", image_sh
     with torch.no_grad():
         _, seen = evaluation_inputs(model, first, torch.arange(len(first), device=first.device), factor)
         shown = model.decode(z[: len(first)] if config.mode == "decoder_only" else model.code(seen))
-        means = (likelihood.means(config.likelihood, pixels) for pixels in (shown, model.decode(z)))
-        return Preview(grey(seen), *map(grey, means))
+        decoded = [shown, model.decode(z)]
+        if config.latent_size == 2:  # every other place of a snapshot's plane, the middle one among them
+            plane = snapshot_latents(2, config.mode)["manifold"][1::2, 1::2]
+            decoded.append(model.decode(plane.reshape(-1, 2).to(weight)))
+        return Preview(grey(seen), *(grey(likelihood.means(config.likelihood, pixels)) for pixels in decoded))

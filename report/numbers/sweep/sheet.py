@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from report.models import image_choice
-from report.models.checkpoints import Look, read_checkpoint
+from report.models.checkpoints import Checkpoint, Look, read_checkpoint
 from report.models.subject import Subject
 from report.numbers.checkpoint.latents import Latents, latents
 from report.numbers.checkpoint.manifold import Manifold, manifold
@@ -53,17 +53,28 @@ class Sheet:
     rule: str
 
 
-def sheet(sweep: SweepRecord, look: Look, say: Callable[[str], None]) -> Sheet:
-    """Leave out a trial whose checkpoint cannot be read, with one line to `say`. Raises DataError."""
-    comparison, columns = compared_trials(sweep), []
+@dataclass(frozen=True)
+class ComparedModels:
+    """The compared trials that have left a model, with it. rule: which trials are compared, '' for all."""
+
+    models: list[tuple[Column, Checkpoint]]
+    rule: str
+
+
+def compared_models(sweep: SweepRecord, say: Callable[[str], None]) -> ComparedModels:
+    """Leave out a trial whose checkpoint cannot be read, with one line to `say`."""
+    comparison, models = compared_trials(sweep), []
     for column in comparison.columns:
         try:
-            checkpoint = read_checkpoint(column.record, sweep)
+            models.append((column, read_checkpoint(column.record, sweep)))
         except CheckpointError as error:
             say(f"Left out of the sheet: {column.label}: {error}")
-            continue
-        columns.append(sheet_column(column, look(checkpoint)))
-    return Sheet(columns, comparison.rule)
+    return ComparedModels(models, comparison.rule)
+
+
+def sheet(compared: ComparedModels, look: Look) -> Sheet:
+    """Raises DataError."""
+    return Sheet([sheet_column(column, look(checkpoint)) for column, checkpoint in compared.models], compared.rule)
 
 
 def sheet_column(column: Column, subject: Subject) -> SheetColumn:

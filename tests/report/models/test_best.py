@@ -1,4 +1,5 @@
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,10 +10,11 @@ import torch
 from torch.distributions import Bernoulli, Normal, kl_divergence
 
 from report.models import best, evaluated
-from report.models.best import export_best
+from report.models.best import export_best, read_best
 from report.models.evaluated import BOUND_IMAGES, BOUND_SAMPLES
 from tests.material.reports import copied_to, record, trained
 from tuning.records import SweepRecord, ranked
+from vae.cli import progress
 from vae.datasets.types import Images
 from vae.errors import CheckpointError, DataError
 from vae.evaluate.__main__ import main as evaluate_main
@@ -43,7 +45,9 @@ def said() -> list[str]:
 
 
 def _export(sweep: SweepRecord, said: list[str], top_k: int = 2) -> list[str]:
-    return [one.record.trial_id for one in export_best(sweep, Path("unused"), top_k, said.append)]
+    checkpoints = read_best(sweep, top_k, said.append)
+    best = export_best(sweep, checkpoints, Path("unused"), said.append)
+    return [one.record.trial_id for one in best]
 
 
 def _numbers(sweep: SweepRecord, rank: int) -> dict[str, Any]:
@@ -252,6 +256,27 @@ def test_with_repeats_the_best_are_the_best_trials_whatever_their_configuration(
         (swept.folder / one.folder).rename(swept.folder / "trials" / name)
         one.trial_id = name
     assert _export(swept, said, top_k=2) == [one.trial_id for one in ranked(swept.trials)[:2]]
+
+
+def test_the_numbers_do_not_depend_on_how_many_threads_find_them(swept: SweepRecord, said: list[str]) -> None:
+    checkpoints = read_best(swept, 3, said.append)
+    alone, *others = (evaluated.evaluated(checkpoints, "digits", Path("unused"), said.append, n) for n in (1, 2, 4, 16))
+    assert len(alone) == 3
+    for shared in others:
+        assert [(one.validation_evaluation, one.test) for one in shared] == [
+            (one.validation_evaluation, one.test) for one in alone
+        ]
+
+
+def test_how_far_the_numbers_are_is_one_line_for_all_of_them(
+    swept: SweepRecord, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "PERIOD", 0.0)
+    _export(swept, said, top_k=2)
+    lines = [line for line in said if line.startswith("Every number of the best 2")]
+    counts = [int(re.search(r"images: (\d+) of 720, \d+ s left$", line)[1]) for line in lines]  # type: ignore[index]
+    assert counts == sorted(counts)
+    assert len(counts) > 4
 
 
 def test_a_trial_whose_numbers_are_not_finite_is_skipped_with_a_line(

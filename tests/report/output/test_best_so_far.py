@@ -1,12 +1,13 @@
 """The run of the best model so far."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from report.output.best_so_far import BEST_RUN, RECONSTRUCTIONS, SAMPLES, TRIAL, VALUE
+from report.output.best_so_far import BEST_RUN, MANIFOLD, RECONSTRUCTIONS, SAMPLES, TRIAL, VALUE
 from report.output.event_files import read_events
 from report.output.live_events import SweepEvents
 from tests.material.reports import SEARCH, metrics, record
@@ -91,3 +92,18 @@ def test_before_the_first_finite_epoch_there_is_no_run(tmp_path: Path) -> None:
 def test_a_trial_in_any_state_but_failed_may_be_the_best(tmp_path: Path, state: str) -> None:
     SweepEvents(tmp_path, SEARCH, ended=[record("0001", [-50.0], state)]).close()  # type: ignore[arg-type]
     assert _points(tmp_path, VALUE) == {1: -50.0}
+
+
+def test_of_a_model_with_two_latents_there_is_its_manifold_as_a_square(tmp_path: Path) -> None:
+    events, one, other = SweepEvents(tmp_path, SEARCH), record("0001", []), record("0002", [], latent_size=4)
+    plane = np.repeat(np.arange(49, dtype=np.uint8), 64).reshape(49, 8, 8)  # every image of a grey of its own
+    one.history.append(metrics(1, 90.0, rate=20.0))
+    events.epoch(one, one.history[-1], replace(_preview(50), manifold=plane))
+    _tell(events, other, 80.0, 100)
+    events.close()
+    pictures = _points(tmp_path, MANIFOLD)
+    assert pictures.keys() == {1}
+    (tmp_path / "picture.png").write_bytes(pictures[1])  # type: ignore[arg-type]
+    grey = np.rint(imread(tmp_path / "picture.png") * 255)
+    side = 5 * 8 + 1  # pixels: enlarged to 40, and the gap
+    assert grey[10::side, 10::side].tolist() == np.arange(49).reshape(7, 7).tolist()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from torch.distributions import ContinuousBernoulli
+from torch.distributions import ContinuousBernoulli, Normal
 
 from vae.config import TrialConfig
 from vae.datasets.types import Images
@@ -125,3 +125,16 @@ def test_a_preview_of_fewer_validation_images_than_it_shows_has_those(pack: Pack
         training = start(Pack(pack.train, pack.validation[:3]), changed(mode=mode, noise="salt_pepper"))
         preview = training.preview()
         assert (len(preview.inputs), len(preview.reconstructions), len(preview.samples)) == (3, 3, PREVIEW_IMAGES)
+
+
+def test_a_preview_of_two_latents_has_the_plane_of_them_as_seven_by_seven_images(pack: Pack) -> None:
+    """z0 to the right, z1 upwards, evenly in the prior's probability: the quantiles of every other fifteenth."""
+    training = start(pack, CONFIG)
+    training.next_epoch()
+    manifold = training.preview().manifold
+    assert manifold is not None
+    places = Normal(0.0, 1.0).icdf((torch.arange(1, 15, 2) + 0.5) / 15)
+    z = torch.tensor([[float(z0), float(z1)] for z1 in places.flip(0) for z0 in places])
+    assert np.abs(manifold - grey(pack.model(0).decode(z).logits.sigmoid())).max() <= 1
+    assert z[24].tolist() == pytest.approx([0, 0], abs=1e-6)
+    assert start(pack, changed(latent_size=3)).preview().manifold is None

@@ -10,7 +10,15 @@ from report.models import checkpoints
 from report.models.checkpoints import HeldOut
 from report.numbers.checkpoint.samples import fitted_samples, samples
 from report.numbers.sweep.compared_trials import Column
-from report.numbers.sweep.sheet import N_INPUTS, Sheet, SheetColumn, sheet, sheet_column, shown_places
+from report.numbers.sweep.sheet import (
+    N_INPUTS,
+    Sheet,
+    SheetColumn,
+    compared_models,
+    sheet,
+    sheet_column,
+    shown_places,
+)
 from tests.material.reports import copied_to, metrics, record, trained
 from tests.material.subjects import untrained
 from tuning.records import SweepRecord
@@ -34,7 +42,7 @@ def swept(trained_once: SweepRecord, tmp_path: Path) -> SweepRecord:
 
 def _sheet(swept: SweepRecord, said: list[str] | None = None) -> Sheet:
     lines: list[str] = [] if said is None else said
-    return sheet(swept, HeldOut(swept, Path("unused")).subject, lines.append)
+    return sheet(compared_models(swept, lines.append), HeldOut(swept, Path("unused")).subject)
 
 
 def _column(images: Images, **config: object) -> SheetColumn:
