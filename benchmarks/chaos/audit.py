@@ -26,7 +26,7 @@ OF_A_TRIAL = re.compile(
 )
 OF_A_SWEEP = re.compile(
     r"manifest\.json|ledger\.jsonl|ledger/\d{8}\.jsonl|digests/\d{8}\.jsonl|study\.journal|leaderboard\.csv|driver\.lock"
-    r"|events\.out\.tfevents\.[^/]+|(best|report)/([^./][^/]*/)*[^./][^/]*"
+    r"|(best_so_far/)?events\.out\.tfevents\.[^/]+|(best|report)/([^./][^/]*/)*[^./][^/]*"
 )
 
 
