@@ -64,7 +64,7 @@ def _images(sweep: SweepRecord, best: list[EvaluatedModel], look: Look, say: Say
         yield f"{name}.png", sweep_tag(name), render(figure)
     yield "sheet.png", sweep_tag("sheet"), render(draw_sheet(sheet(sweep, look, say), sweep_caption(sweep)))
     for one in best:
-        say(f"Drawing best {one.rank} of {len(best)}: trial {one.record.trial_id}")
+        say(f"Drawing best {one.rank} of {len(best)}: trial {one.trial}")
         for name, figure in checkpoint_figures(look(one.checkpoint)):
             yield f"best_{one.rank}/{name}.png", model_tag(one.rank, name), render(figure)
         for kind, gif in _animations(sweep.folder / "best" / str(one.rank), say):

@@ -12,6 +12,11 @@ from tuning.records import SweepRecord, TrialRecord
 from vae.model.metrics import EpochMetrics
 
 
+def catch_up(sweep: SweepRecord, modes: Collection[str], without_events: Iterable[TrialRecord]) -> None:
+    """Write the events of a sweep that is whole, those that are not in its folder yet."""
+    SweepEvents(sweep.folder, sweep.search, modes, without_events).close()
+
+
 class LiveReport:
     """Implements tuning.records.Observer."""
 

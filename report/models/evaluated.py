@@ -39,6 +39,11 @@ class EvaluatedModel:
         return self.checkpoint.record
 
     @property
+    def trial(self) -> str:
+        """Which trial it is, see Checkpoint.trial."""
+        return self.checkpoint.trial
+
+    @property
     def validation(self) -> EpochMetrics:
         """The metrics of the epoch whose weights these are."""
         return self.checkpoint.description.history[-1]
@@ -55,7 +60,7 @@ def evaluated(checkpoints: Sequence[Checkpoint], dataset: str, data_dir: Path, s
         try:
             numbers = [_numbers(one, images, train, say) for images in (validation, test)]
         except CheckpointError as error:
-            say(f"Skipped trial {one.record.trial_id}: {error}")
+            say(f"Skipped trial {one.trial}: {error}")
             continue
         best.append(EvaluatedModel(len(best) + 1, one, *numbers))
     return best
@@ -65,7 +70,7 @@ def _numbers(one: Checkpoint, images: Images, train: Images | None, say: Say) ->
     """Every number on the whole split, but the costly importance-weighted bound on its first images."""
     importance = Importance(BOUND_SAMPLES, BOUND_IMAGES, all_cores())
     n_bound = min(BOUND_IMAGES, len(images.pixels))
-    told = Lines(f"Trial {one.record.trial_id}, importance-weighted bound, images", n_bound, say)
+    told = Lines(f"Trial {one.trial}, importance-weighted bound, images", n_bound, say)
     neighbours = None if train is None else Neighbours(images.labels, train)
     pixels, noise_factor = torch.from_numpy(images.pixels), one.record.config.noise_factor
     return evaluate(one.model, pixels, importance, neighbours, told, noise_factor)
