@@ -36,8 +36,8 @@ def best_lines(sweep: SweepRecord) -> list[str]:
     if len(having) > 1:
         lines.append(_ahead(sweep, having))
     if first.sd is None and len(having) > 1:
-        luck = "Each configuration ran with one seed, so how much of this is luck is not known"
-        lines.append(f"{luck}: python sweep.py --resume NAME --confirm finds out.")
+        can_tell = "" if first.records[0].metric == "rate_distortion" else ": --resume NAME --confirm finds out"
+        lines.append(f"Each configuration ran with one seed, so how much of this is luck is not known{can_tell}.")
     return lines
 
 

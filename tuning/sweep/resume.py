@@ -1,5 +1,6 @@
 """What a sweep that is resumed has: its plan, its trials, and whether the two still belong together."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -82,7 +83,7 @@ def has_report(storage: SweepStorage) -> bool:
         return False
     summary = storage.folder / REPORT_FOLDER / SUMMARY_FILE
     ledgers = (folder / LEDGER_FILE for folder in (storage.folder, storage.folder / CONFIRM_FOLDER))
-    written = max(ledger.stat().st_mtime for ledger in ledgers if ledger.is_file())
+    written = max((ledger.stat().st_mtime for ledger in ledgers if ledger.is_file()), default=math.inf)
     return summary.is_file() and summary.stat().st_mtime >= written
 
 

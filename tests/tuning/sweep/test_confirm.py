@@ -7,13 +7,14 @@ import pytest
 from tests.material.epochs import of_elbo
 from tests.material.ledgers import finish
 from tests.material.plans import plan
+from tests.material.s3 import S3, fixture_s3, fixture_s3_server  # noqa: F401 - fixtures
 from tuning.cluster.allot import Cluster, Node
 from tuning.errors import SpaceError, StorageError
 from tuning.layout import LEADERBOARD_FILE, MANIFEST_FILE
 from tuning.plan.plan import Plan
 from tuning.records import TrialRecord, trial_id
 from tuning.store.ledger import Ledger, read_trials
-from tuning.store.place import SweepStorage, held
+from tuning.store.place import SweepStorage, created, held, locate
 from tuning.sweep import confirm
 from tuning.sweep.manifest import read_plan, read_sweep, write_manifest
 from tuning.sweep.resume import resumed
@@ -136,3 +137,23 @@ def test_a_confirmation_whose_manifest_lacks_names_is_one_line(storage: SweepSto
     path.write_text(text.replace(damage, '"confirms": []' if "confirms" in damage else '"0002", "0000"\n'))
     with pytest.raises(StorageError, match=r"confirm/manifest.json: not a manifest of this version \(confirms \d"):
         left(storage)
+
+
+def test_a_confirmation_in_a_bucket_is_below_its_search_there(
+    s3: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    storage = locate(s3.uri, "p")
+    of = plan(trials=3, epochs=1, scheduler={"type": "none"}, confirm={"top": 2, "seeds": 2})
+    with created(storage, 0):
+        write(storage, of, ELBOS)
+        records = read_trials(storage.place)
+        with confirm.held(of, storage, records) as fresh:
+            assert fresh is not None
+            write(fresh.storage, fresh.plan, [-101.0, -103.0, -100.0, -101.0])
+        assert confirm.found(of, storage, records).is_whole
+    names = storage.place.list("")
+    assert {"confirm/manifest.json", "confirm/trials/0001-2/metrics.jsonl", "leaderboard.csv"} <= set(names)
+    assert b"confirmed_rank" in (storage.place.get(LEADERBOARD_FILE) or b"")
+    assert fresh.storage.folder == tmp_path / "runs" / "p" / "confirm"
+    assert "resume p" in fresh.storage.resume_command
