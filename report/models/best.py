@@ -1,7 +1,7 @@
 """The best trials of a sweep, each as a folder of its own: best/1, best/2, ..."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -50,7 +50,7 @@ def _read_best(sweep: SweepRecord, top_k: int, say: Say) -> list[Checkpoint]:
 Candidate = tuple[TrialRecord, SweepRecord, Confirmed | None]
 
 
-def _candidates(sweep: SweepRecord) -> Iterator[list[Candidate]]:
+def _candidates(sweep: SweepRecord) -> Iterator[Sequence[Candidate]]:
     """Best first, the trials of which one is to be shown: of a confirmed configuration any, those of fresh seeds before
     those of the search; each other trial by itself."""
     found = confirmed(sweep)

@@ -66,7 +66,9 @@ def _seed_moves(sweep: SweepRecord) -> dict[str, float] | None:
     """How far a seed moves a score, and how far apart two trials of one seed each must be to be told apart; None where
     no configuration has several seeds."""
     spread = spread_of_seeds(sweep)
-    return spread and {"sd": spread.sd, "least": student_t(spread.degrees) * spread.sd * math.sqrt(2)}
+    if spread is None:
+        return None
+    return {"sd": spread.sd, "least": student_t(spread.degrees) * spread.sd * math.sqrt(2)}
 
 
 def _head(sweep: SweepRecord, progress: Progress) -> dict[str, Any]:

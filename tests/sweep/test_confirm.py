@@ -13,7 +13,7 @@ from tuning.view.status import status
 
 pytestmark = pytest.mark.slow
 
-TOP, SEEDS, N_TRIALS, N_EPOCHS, N_FRESH_EPOCHS = 2, 2, 3, 3, 60
+TOP, SEEDS, N_TRIALS, N_EPOCHS, N_FRESH_EPOCHS = 2, 2, 3, 3, 30
 SETTINGS = ("--set", "scheduler.type=none", "--set", "sampler.type=random", "--seed", "5")
 SEARCH = ("--space", "quick", "--name", "it", "--trials", str(N_TRIALS), "--epochs", str(N_EPOCHS), *SETTINGS)
 RUN = ("--top-k", "1", "--max-concurrent", "2")
@@ -90,4 +90,4 @@ def test_a_finished_sweep_is_confirmed_killed_on_the_way_and_resumed_to_the_same
         assert numbers(folder / "confirm", trial_id) == numbers(undisturbed / "confirm", trial_id)
     fewer = run("--resume", "it", "--confirm", f"{TOP}x{SEEDS}x{N_FRESH_EPOCHS + 1}", cwd=tmp_path)
     assert (fewer.code, fewer.stdout) == (2, "")
-    assert "--confirm: 61 epochs; those of it have 60, and keep them" in fewer.stderr
+    assert f"--confirm: {N_FRESH_EPOCHS + 1} epochs; those of it have {N_FRESH_EPOCHS}, and keep them" in fewer.stderr

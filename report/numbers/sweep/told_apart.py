@@ -21,8 +21,10 @@ def verdict(sweep: SweepRecord, first: Sequence[float], second: Sequence[float])
 
 
 def shrinkage_line(one: Confirmed) -> str:
-    """How the first score of a configuration compares with what fresh seeds find."""
+    """How the first score of a configuration compares with what fresh seeds find, which may have trained for longer."""
     less = "less" if one.shrinkage >= 0 else "more"
     curse = ", the winner's curse" if one.shrinkage > 0 else ""
     gap = f"{abs(one.shrinkage):.2f} nats {less}"
-    return f"The search had it at rank {one.rank_in_search}; fresh seeds find {gap} than the search did{curse}."
+    before, now = (max(len(record.history) for record in of.records) for of in (one.first, one.fresh))
+    longer = f" (after {now} epochs, not {before})" if now > before else ""
+    return f"The search had it at rank {one.rank_in_search}; fresh seeds find {gap} than the search did{curse}{longer}."
