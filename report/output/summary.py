@@ -6,7 +6,7 @@ from report.drawing.captions import sweep_caption
 from report.models.evaluated import EvaluatedModel
 from report.numbers.sweep.rate_distortion import front
 from report.numbers.sweep.told_apart import shrinkage_line, verdict
-from tuning.confirmed import Confirmed, confirmed, noise_line
+from tuning.confirmed import FOLDER, Confirmed, confirmed, noise_line
 from tuning.records import Configuration, SweepRecord, TrialRecord, configurations
 from vae.cli.format import shown
 from vae.evaluate.result import Evaluation
@@ -42,9 +42,13 @@ def summary(sweep: SweepRecord, best: Sequence[EvaluatedModel]) -> str:
         parts += ["## The same on the validation split", _models([_validation_row(one) for one in best]), UNITS]
     else:
         parts.append(NO_MODEL)
-    failed = [record for record in sweep.trials if record.state == "failed"]
+    failed = [
+        f"- {record.trial_id}: {_first_line(record.error)}" for record in sweep.trials if record.state == "failed"
+    ]
+    fresh_trials = sweep.confirmation.trials if sweep.confirmation else []
+    failed += [f"- {FOLDER}/{one.trial_id}: {_first_line(one.error)}" for one in fresh_trials if one.state == "failed"]
     if failed:
-        parts.append("Failed trials:\n\n" + "\n".join(f"- {r.trial_id}: {_first_line(r.error)}" for r in failed))
+        parts.append("\n".join(["Failed trials:\n", *failed]))
     return "\n\n".join(parts) + "\n"
 
 

@@ -79,7 +79,8 @@ def _ahead(sweep: SweepRecord, having: Sequence[Configuration]) -> str:
 def warnings(sweep: SweepRecord) -> list[str]:
     """A line for everything that did not go as planned."""
     notes = dict.fromkeys(note for run in sweep.manifest.get("runs", []) for note in _notes(run))
-    return [*notes, *_begun_again(sweep.trials), *_failures(sweep.trials), *_interruptions(sweep.manifest)]
+    trials = [*sweep.trials, *(sweep.confirmation.trials if sweep.confirmation else [])]
+    return [*notes, *_begun_again(trials), *_failures(trials), *_interruptions(sweep.manifest)]
 
 
 def _notes(run: dict[str, Any]) -> list[str]:

@@ -247,3 +247,10 @@ def test_a_sweep_with_repeats_says_whether_its_first_is_ahead_by_more_than_a_see
     assert "0000 is ahead of 0001 by 20.00 nats; a seed moves 1.00: decided (95 %" in summary(
         sweep(tmp_path, trials), []
     )
+
+
+def test_a_fresh_seed_that_failed_is_named_with_where_it_is(tmp_path: Path) -> None:
+    of = searched_and_confirmed(tmp_path)
+    assert of.confirmation is not None
+    of.confirmation.trials[1].state, of.confirmation.trials[1].error = "failed", "RuntimeError: gone"
+    assert summary(of, []).endswith("Failed trials:\n\n- confirm/0000-2: RuntimeError: gone\n")
