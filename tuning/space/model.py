@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, Field, WithJsonSchema, create_model
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, create_model
 from pydantic_core import PydanticCustomError, PydanticKnownError
 
 from tuning.space.dimensions import AnyDimension, Categorical, Dimension, Strict, grid_points, grid_size, holds
@@ -96,6 +96,11 @@ class Confirm(Strict):
     )
 
 
+def _confirm(value: Any) -> Any:
+    """`confirm:` with nothing behind it wants the defaults, as --confirm does; a space without the key wants none."""
+    return {} if value is None else value
+
+
 Compare = Annotated[str, WithJsonSchema({"type": "string", "enum": list(SEARCHABLE)})]  # tuning.space.rules checks it
 
 
@@ -135,7 +140,7 @@ class SearchSpace(Strict):
         "and of the best trial at each value that figures compare.",
     )
 
-    confirm: Confirm | None = Field(
+    confirm: Annotated[Confirm | None, BeforeValidator(_confirm)] = Field(
         None,
         description="After the search its best configurations are trained again with fresh seeds, none stopped early.",
     )

@@ -76,7 +76,7 @@ def _set(document: Document, key: str, value: Any, option: str) -> None:
 
 
 def _instead(key: str) -> str:
-    if key in ("trials", "epochs", "dataset"):
+    if key in ("trials", "epochs", "dataset", "confirm"):
         return f"use --{key}"
     return f"use a dotted key, such as {key}.type=..." if key in ("scheduler", "sampler") else "change it in the file"
 

@@ -18,7 +18,8 @@ SEED, NAME = 3, "p/confirm"  # plans of tests.material have this seed
 
 
 def search(**changes: Any) -> Plan:
-    return plan(**{"trials": 4, "epochs": 5, "confirm": {"top": 2, "seeds": 3}, **changes})
+    content = {"trials": 4, "epochs": 5, "confirm": {"top": 2, "seeds": 3}, **changes}
+    return plan(**{name: value for name, value in content.items() if value is not None})
 
 
 def trials(of: Plan, elbos: list[float], states: dict[int, str] | None = None) -> list[TrialRecord]:

@@ -39,7 +39,11 @@ FAULTS: dict[str, Faulty] = {
     ),
     "one seed to confirm": (
         BASE + "confirm: {seeds: 1}\n",
-        "line 17, confirm.seeds: 1; allowed: an integer of at least 2 and at most 100",
+        "line 17, confirm.seeds: 1: input should be greater than or equal to 2",
+    ),
+    "an unknown key of the confirmation": (
+        BASE + "confirm: {seed: 3}\n",
+        "line 17, confirm.seed: no such key; did you mean 'seeds'? allowed: top, seeds, epochs",
     ),
     "gp with early stopping": (
         changed("type: tpe", "type: gp"),
@@ -315,9 +319,10 @@ def test_a_confirmation_is_five_configurations_with_four_seeds_and_the_command_l
     space = load(file, BASE + "confirm: {epochs: 20}\n", confirm={"top": 3, "seeds": 2})
     assert space.confirm is not None
     assert (space.confirm.top, space.confirm.seeds, space.confirm.epochs) == (3, 2, 20)
-    plain = load(file, BASE + "confirm: {}\n").confirm
-    assert plain is not None
-    assert (plain.top, plain.seeds, plain.epochs) == (5, 4, None)
+    for written in ("confirm:\n", "confirm: {}\n"):
+        plain = load(file, BASE + written).confirm
+        assert plain is not None
+        assert (plain.top, plain.seeds, plain.epochs) == (5, 4, None)
     assert load(file, BASE).confirm is None
-    refused = "--confirm 13x2: the best 13 of 12 configurations; allowed: at most 12"
+    refused = "--confirm 13x2 (confirm.top): the best 13 of 12 configurations; allowed: at most 12"
     assert_refused(file, BASE, refused, confirm={"top": 13, "seeds": 2})
