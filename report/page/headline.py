@@ -49,7 +49,7 @@ def _confirmed_lines(sweep: SweepRecord, fresh: Sequence[Confirmed]) -> list[str
     if len(fresh) > 1:
         gap = f"{first.mean - fresh[1].mean:.2f} nats ahead of configuration {fresh[1].name}"
         lines += [f"It is {gap}; {verdict(sweep, first.fresh.scores, fresh[1].fresh.scores)}.", noise_line(fresh)]
-    return [*lines, shrinkage_line(first)]
+    return [line.replace(" -", f" {MINUS}") for line in [*lines, shrinkage_line(first)]]
 
 
 def _value(sweep: SweepRecord, one: Configuration, seeds: str = "seeds") -> str:
@@ -73,7 +73,7 @@ def _ahead(sweep: SweepRecord, having: Sequence[Configuration]) -> str:
     sentence = f"It is {first.mean - second.mean:.2f} nats ahead of {_which(second)}"
     sentence += f" and {first.mean - median.mean:.2f} ahead of the median" if len(having) > 3 else ""
     decided = verdict(sweep, first.scores, second.scores)
-    return f"{sentence}; {decided}." if decided else f"{sentence}."
+    return f"{sentence}; {decided}.".replace(" -", f" {MINUS}") if decided else f"{sentence}."
 
 
 def warnings(sweep: SweepRecord) -> list[str]:
