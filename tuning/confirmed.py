@@ -72,23 +72,26 @@ def _spread(found: Sequence[Configuration]) -> SeedSpread | None:
 
 def noise_line(found: Sequence[Confirmed]) -> str:
     """Which of them the first cannot be told apart from; '' of fewer than two."""
-    if len(found) < 2:
+    return told_apart([(str(one.rank), one.fresh.scores) for one in found])
+
+
+def told_apart(best_first: Sequence[tuple[str, Sequence[float]]]) -> str:
+    """The same of the scores of several seeds each, by name. Those of fewer than two seeds are left out."""
+    several = [(name, scores) for name, scores in best_first if len(scores) > 1]
+    if len(several) < 2 or several[0] != best_first[0]:
         return ""
-    first, *others = found
-    compared = [(other, difference(first.fresh.scores, other.fresh.scores)) for other in others]
-    undecided = [str(other.rank) for other, gap in compared if gap and not gap.is_decided]
+    (best, scores), *others = several
+    compared = [(name, gap) for name, theirs in others if (gap := difference(scores, theirs))]
+    undecided = [name for name, gap in compared if not gap.is_decided]
     if undecided:
-        which = f"1 and {undecided[0]} cannot be told apart" if len(undecided) == 1 else _from(undecided)
+        *before, last = undecided
+        several_names = f"{best} cannot be told apart from {', '.join(before)} and {last}"
+        which = several_names if before else f"{best} and {last} cannot be told apart"
         return f"{which}: the interval of their difference includes 0 ({HOW})."
-    (_, gap), *_ = compared
-    assert gap is not None  # all of them have several seeds
-    return f"1 is ahead of all others by more than a seed does: of 2 by {gap.value:.2f} nats, {interval(gap)} ({HOW})."
+    (second, gap), *_ = compared
+    lead = f"of {second} by {gap.value:.2f} nats, {interval(gap)}"
+    return f"{best} is ahead of all others by more than a seed does: {lead} ({HOW})."
 
 
 def interval(gap: Difference) -> str:
     return f"{gap.low:.2f} to {gap.high:.2f}"
-
-
-def _from(ranks: Sequence[str]) -> str:
-    *before, last = ranks
-    return f"1 cannot be told apart from {', '.join(before)} and {last}"

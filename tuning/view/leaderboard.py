@@ -14,7 +14,7 @@ from typing import Any
 
 from rich.table import Table
 
-from tuning.confirmed import Confirmed, noise_line
+from tuning.confirmed import Confirmed, noise_line, told_apart
 from tuning.layout import LEADERBOARD_FILE, MODEL_FILE
 from tuning.records import Configuration, TrialRecord, configurations, pareto_front, ranked_by
 from tuning.view.progress import settings
@@ -181,7 +181,7 @@ def _of_configurations(ranked: Sequence[tuple[int, Configuration]], varied: Sequ
         numbers = [_spread(configuration.values(metric)) for metric in _shown_metrics(name).values()]
         row = [str(rank), configuration.name, str(configuration.n), *numbers]
         table.add_row(*row, *settings(configuration.params, varied))
-    return table
+    return _with_note(table, told_apart([(str(rank), one.scores) for rank, one in ranked]))
 
 
 def confirmed_table(confirmed: Sequence[Confirmed], varied: Sequence[str]) -> Table:
@@ -197,8 +197,7 @@ def confirmed_table(confirmed: Sequence[Confirmed], varied: Sequence[str]) -> Ta
         numbers = [str(one.fresh.n), mean, number(sign * one.first.mean), number(one.shrinkage)]
         row = [str(one.rank), str(one.rank_in_search), one.name, *numbers]
         table.add_row(*row, *settings(one.first.params, varied))
-    table.caption, table.caption_justify = noise_line(confirmed), "left"
-    return table
+    return _with_note(table, noise_line(confirmed))
 
 
 def _shown_metrics(name: str) -> dict[str, str]:
@@ -217,4 +216,11 @@ def _table(title: str, columns: Sequence[str]) -> Table:
     table = Table(title=title, title_justify="left")
     for column in columns:
         table.add_column(column, justify="right")
+    return table
+
+
+def _with_note(table: Table, note: str) -> Table:
+    """note: a line below the table, '' for none."""
+    if note:
+        table.caption, table.caption_justify = note, "left"
     return table

@@ -312,3 +312,9 @@ def test_a_sweep_ends_with_a_second_table_where_fresh_seeds_confirm_it() -> None
     assert cells[4] == ["-101.00 \N{PLUS-MINUS SIGN} 1.41", "-103.00 \N{PLUS-MINUS SIGN} 1.41"]
     assert cells[5:7] == [["-100.50", "-99.00"], ["0.50", "4.00"]]
     assert str(table.caption).startswith("1 and 2 cannot be told apart")
+
+
+def test_a_table_of_configurations_says_which_of_them_cannot_be_told_apart() -> None:
+    trials = [trial(f"{n:04d}-{k}", [80.0 + n + 9 * k], seed=k) for n in range(2) for k in (1, 2)]
+    assert str(best_table(trials, [], 3).caption).startswith("1 and 2 cannot be told apart: ")
+    assert best_table(trials[:3], [], 3).caption is None  # the second has one seed so far
