@@ -7,18 +7,21 @@ A search that goes on with more trials may find better ones: these are added, an
 from collections.abc import Sequence
 from dataclasses import replace
 
-from tuning.errors import SpaceError
+from tuning.errors import SpaceError, StorageError
 from tuning.plan.plan import Plan
 from tuning.records import Configuration, TrialRecord, configurations
 
 
 def confirming(plan: Plan, records: Sequence[TrialRecord], name: str, before: Plan | None = None) -> Plan | None:
     """The plan that confirms this one; None where no configuration is sound. `records`: of the search, which is whole.
-    before: as the confirmation has begun. Raises SpaceError where that cannot be changed so."""
+    before: as the confirmation has begun. Raises SpaceError where that cannot be changed so, StorageError where it is not
+    of this search."""
     assert plan.space.confirm is not None
     known = before.confirms if before else ()
     found = {one.name: one for one in configurations(records)}
     names = (*known, *(one for one in _best(list(found.values()), plan.space.confirm.top) if one not in known))
+    if unknown := [one for one in known if one not in found]:
+        raise StorageError(f"{name}: confirms configuration {unknown[0]}, which the search has not")
     if not names:
         return None
     space = plan.space.confirmed_by([found[one].params for one in names])

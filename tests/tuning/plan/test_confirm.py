@@ -7,7 +7,7 @@ import pytest
 
 from tests.material.epochs import of_elbo
 from tests.material.plans import plan
-from tuning.errors import SpaceError
+from tuning.errors import SpaceError, StorageError
 from tuning.plan.confirm import confirming
 from tuning.plan.plan import Plan, extended
 from tuning.records import TrialRecord, trial_id
@@ -138,3 +138,11 @@ def test_a_sweep_with_a_confirmation_needs_the_disk_of_both() -> None:
     assert both.expected_bytes(2) == alone.expected_bytes(2) + both.confirmation.expected_bytes(2)
     assert isinstance(both.confirmation.space, SearchSpace)
     assert (both.confirmation.space.n_runs, both.confirmation.expected_epochs()) == (6, 30)
+
+
+def test_a_confirmation_of_a_configuration_that_the_search_has_not_is_refused() -> None:
+    of = search()
+    records = trials(of, [-110.0, -100.0, -105.0, -120.0])
+    other = replace(confirmation(of, records), confirms=("0001", "0099"))
+    with pytest.raises(StorageError, match="p/confirm: confirms configuration 0099, which the search has not"):
+        confirming(of, records, NAME, other)
