@@ -14,8 +14,8 @@ from tuning.records import Configuration, TrialRecord, configurations
 
 def confirming(plan: Plan, records: Sequence[TrialRecord], name: str, before: Plan | None = None) -> Plan | None:
     """The plan that confirms this one; None where no configuration is sound. `records`: of the search, which is whole.
-    before: as the confirmation has begun. Raises SpaceError where that cannot be changed so, StorageError where it is not
-    of this search."""
+    before: as the confirmation has begun. Raises SpaceError where that cannot be changed so, StorageError where it is
+    not of this search."""
     assert plan.space.confirm is not None
     known = before.confirms if before else ()
     found = {one.name: one for one in configurations(records)}
