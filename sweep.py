@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,8 +19,7 @@ from tuning.store import place as storage
 from tuning.store.place import SweepStorage
 from tuning.view.console import CONSOLE, say
 from tuning.view.ending import Ending
-from tuning.view.leaderboard import best_table
-from tuning.view.progress import Progress
+from tuning.view.leaderboard import best_tables
 
 if TYPE_CHECKING:
     from tuning.plan.plan import Plan
@@ -42,14 +41,13 @@ def main(arguments: list[str] | None = None) -> int:
 def start(chosen: argparse.Namespace, ending: Ending) -> int:
     """Start a new sweep: space -> plan -> folder -> trials -> report."""
     space = load_space(chosen.space, options.overrides(chosen))
-    from tuning.plan.cost import estimate
+    from tuning.plan.cost import would_run
     from tuning.plan.plan import new_plan
 
     plan = new_plan(space, chosen.space, chosen.name, chosen.seed or 0, chosen.data_dir, chosen.max_disk)
     place = storage.locate(chosen.storage, plan.name)
     if chosen.dry_run:
-        estimated = estimate(plan, options.request(chosen), chosen.top_k)
-        lines = [f"Would run {plan.name}: {space.description}", f"dataset {plan.dataset_note}", *estimated]
+        lines = would_run(plan, options.request(chosen), chosen.top_k)
         ending.result = {"would_run": plan.name, "lines": lines}
         say("\n  ".join(lines))
         return 0
@@ -61,68 +59,63 @@ def start(chosen: argparse.Namespace, ending: Ending) -> int:
 
 def resume(chosen: argparse.Namespace, ending: Ending) -> int:
     """Go on with a sweep: with every trial that has not finished, then with those that it still lacks."""
-    from report.output.live_events import SweepEvents
-    from tuning.sweep import manifest, run
+    from report.live import catch_up
+    from tuning.sweep import confirm, manifest, run
     from tuning.sweep.resume import resumed
 
     place = ending.storage = storage.locate(chosen.storage, chosen.resume, "--resume")
     storage.open_existing(place)
     with storage.held(place):  # first the lock, then the reading: another driver may end only now
-        found = resumed(place, chosen.trials, chosen.data_dir, chosen.retry_failed, chosen.keep_models, chosen.max_disk)
+        found = resumed(place, **options.changes(chosen))
         say("\n".join(found.notes))
-        if not found.plan.is_whole(found.past):
+        if not found.plan.is_whole(found.past) or confirm.left(found.plan, place, found.past, chosen.retry_failed):
             return sweep(chosen, found.plan, place, found.past)
         run.settle(found.plan, place, found.past)
-        searched, unseen = manifest.searched(found.plan), place.not_mirrored(found.past)
-        SweepEvents(place.folder, searched, found.plan.space.modes, unseen, found.past).close()
+        catch_up(manifest.read_sweep(place), found.plan.space.modes, place.not_mirrored(found.past))
         return finish(chosen, found.plan, place, found.past)
 
 
 def sweep(chosen: argparse.Namespace, plan: Plan, place: SweepStorage, past: list[TrialRecord] | None = None) -> int:
-    """Run what the plan still lacks, then build the report. past: of a sweep that is resumed, and held already."""
+    """Run what search and confirmation lack, then the report. past: of a sweep that is resumed, and held already."""
     from report.live import LiveReport
-    from report.output.folding import folding_notes
-    from tuning.cluster import checks, connect
-    from tuning.plan import lanes
-    from tuning.sweep import manifest, run
+    from tuning.cluster import connect
+    from tuning.sweep import confirm, run
 
     say(f"Dataset {plan.dataset_note}")
     with ExitStack() as stack:
         loader = stack.enter_context(ThreadPoolExecutor(1)).submit(plan.load_images)  # while Ray starts
         say("Starting Ray" if chosen.address is None else f"Joining the Ray cluster at {chosen.address}")
         cluster = stack.enter_context(connect.connected(options.request(chosen)))
-        images = loader.result()
+        machines = run.Machines(cluster, loader.result(), chosen.time_budget)
         if past is None:
             stack.enter_context(storage.created(place, plan.expected_bytes(cluster.slots)))
-        checks.check(cluster, place, lanes.slot_bytes(plan, cluster))
-        manifest.write_manifest(place, plan, cluster)
-        space, past = plan.space, past or []
-        notes = [*cluster.notes, *folding_notes(space.n_runs), f"Page: {place.page}"]
-        say("\n".join([f"Running on {cluster.describe()}{place.mirror_note}", *notes]))
-        record, unseen = manifest.record_of(plan, place, past), place.not_mirrored(past)
-        live = stack.enter_context(closing(LiveReport(record, space.modes, unseen, place.mirrored)))
-        with Progress(space.n_runs, cluster.slots, list(space.dimensions), past, space.metric) as progress:
-            records = run.run(plan, place, cluster, images, [live, progress], progress, past, chosen.time_budget)
+        records = run.trained(plan, place, machines, past or [], LiveReport)
+        with confirm.held(plan, place, records, chosen.retry_failed) as fresh:
+            if fresh and machines.have_time:
+                say("\n".join(fresh.notes))
+                run.trained(fresh.plan, fresh.storage, machines, fresh.past, LiveReport)
     return finish(chosen, plan, place, records)
 
 
 def finish(chosen: argparse.Namespace, plan: Plan, place: SweepStorage, records: Sequence[TrialRecord]) -> int:
     """Show the best trials, build the report, and say how to look at it or how to go on."""
+    from tuning.sweep import confirm
     from tuning.sweep.resume import has_report, how_to_go_on
 
-    is_whole = plan.is_whole(records)
-    CONSOLE.print(best_table(records, list(plan.space.dimensions), n_rows=max(1, chosen.top_k)))
-    if (is_whole or chosen.time_budget) and has_report(place):
+    fresh = confirm.found(plan, place, records)
+    for table in best_tables(records, fresh.confirmed, list(plan.space.dimensions), max(1, chosen.top_k)):
+        CONSOLE.print(table)
+    if (fresh.is_whole or chosen.time_budget) and has_report(place):
         say(f"The report is there already; rebuild it with: {place.report_command}")
-    elif is_whole or chosen.time_budget:
+    elif fresh.is_whole or chosen.time_budget:
         write_report(place, plan.data_dir, chosen.top_k)
     joined = f" --address {chosen.address}" if chosen.address else ""
-    for line in how_to_go_on(plan, records, place.resume_command + joined):
+    for line in how_to_go_on(fresh.is_whole, [*records, *fresh.trials], place.resume_command + joined):
         say(line)
     if all(record.state == "failed" for record in records):
         print(f"Every trial failed; why is in {place.shown}/trials/*/error.txt", file=sys.stderr)
         return 1
-    return 0 if is_whole or chosen.time_budget else 130
+    return 0 if fresh.is_whole or chosen.time_budget else 130
 
 
 def rebuild_report(chosen: argparse.Namespace, ending: Ending) -> int:

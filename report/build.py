@@ -81,7 +81,7 @@ def _pictures(
     for place in (len(of_models), len(of_models) + 1):
         yield from ((0, picture) for picture in beside.result(place).pictures)
     for one in best:
-        say(f"Drawing best {one.rank} of {len(best)}: trial {one.record.trial_id}")
+        say(f"Drawing best {one.rank} of {len(best)}: trial {one.trial}")
         found = beside.result(next(place for place in of_models if checkpoints[place] is one.checkpoint))
         for line in found.said:
             say(line)

@@ -14,6 +14,7 @@ from report.drawing.checkpoint.figures import checkpoint_figures
 from report.drawing.style import render
 from report.drawing.sweep.figures import sweep_figures
 from report.drawing.sweep.sheet import draw_sheet
+from report.models.best import sweep_of
 from report.models.checkpoints import Checkpoint, Look
 from report.numbers.sweep.sheet import ComparedModels, sheet
 from report.output.gif import animations
@@ -65,7 +66,9 @@ def of_sheet(sweep: SweepRecord, models: ComparedModels, look: Look) -> Job:
 
 def of_model(sweep: SweepRecord, checkpoint: Checkpoint, look: Look) -> Job:
     """Reads its snapshots now."""
-    return partial(_draw_model, checkpoint, sweep.files_of(checkpoint.record).read(SNAPSHOTS_FILE), look)
+    return partial(
+        _draw_model, checkpoint, sweep_of(checkpoint, sweep).files_of(checkpoint.record).read(SNAPSHOTS_FILE), look
+    )
 
 
 def _draw_sweep(sweep: SweepRecord) -> Drawn:

@@ -14,6 +14,7 @@ LEADERBOARD_FILE = "leaderboard.csv"
 LOCK_FILE = "driver.lock"
 MIRROR_FILE = "mirror.txt"  # only in the mirror of a bucket: says what the folder is
 BEST_FOLDER = "best"  # best/1, best/2, ...: the best models
+CONFIRM_FOLDER = "confirm"  # a sweep of its own: the best configurations with fresh seeds
 REPORT_FOLDER = "report"
 PAGE_FILE = "index.html"  # in the report's folder, also while the sweep runs
 SUMMARY_FILE = "summary.md"  # in the report's folder; a folder without it has only the page of a sweep that runs

@@ -4,7 +4,7 @@ import argparse
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from tuning.cluster.allot import Request
 from tuning.cluster.job import is_job
@@ -81,7 +81,21 @@ def request(options: argparse.Namespace) -> Request:
 
 def overrides(options: argparse.Namespace) -> Overrides:
     """What the options change in the space."""
-    return Overrides(options.trials, options.epochs, options.dataset, options.settings, options.keep_models)
+    return Overrides(
+        options.trials, options.epochs, options.dataset, options.settings, options.keep_models, options.confirm
+    )
+
+
+def changes(options: argparse.Namespace) -> dict[str, Any]:
+    """What the options change in a sweep that is resumed, as tuning.sweep.resume.resumed takes it."""
+    return {
+        "trials": options.trials,
+        "data_dir": options.data_dir,
+        "retry_failed": options.retry_failed,
+        "keep_models": options.keep_models,
+        "max_bytes": options.max_disk,
+        "confirm": options.confirm,
+    }
 
 
 def _parser() -> _Parser:
@@ -109,6 +123,14 @@ def _parser() -> _Parser:
     study.add_argument("--name", type=_word, help="the sweep's folder; default: the space's name and the time")
     study.add_argument("--trials", type=_whole(1), metavar="N", help="configurations to try")
     study.add_argument("--epochs", type=_whole(1), metavar="N", help="epochs per trial, at the most")
+    study.add_argument(
+        "--confirm",
+        type=_confirm,
+        nargs="?",
+        const="5x4",
+        metavar="TOPxSEEDS",
+        help="then train the best again with fresh seeds; default 5x4; 5x4x100: for 100 epochs; also with --resume",
+    )
     study.add_argument("--dataset", metavar="NAME|PATH", help=f"{', '.join(NAMES)}, or a folder of images")
     study.add_argument("--seed", type=_whole(0), metavar="N", help="of proposals and of trials; default 0")
     study.add_argument(
@@ -170,6 +192,16 @@ def _pack(text: str) -> int | None:
     if not re.fullmatch(r"\d{1,4}", text) or not 1 <= int(text) <= 1024:
         raise argparse.ArgumentTypeError(f"'{text}'; allowed: auto, off, or a whole number from 1 to 1024")
     return int(text)
+
+
+def _confirm(text: str) -> dict[str, int]:
+    """What it gives of a space's `confirm`."""
+    match = re.fullmatch(r"(\d{1,4})x(\d{1,3})(?:x(\d{1,6}))?", text)
+    least = zip((1, 2, 1), match.groups(), strict=True) if match else []
+    if not match or any(int(number or low) < low for low, number in least):
+        allowed = "how many of the best x how many seeds, two at the least, such as 5x4, or x how many epochs, 5x4x100"
+        raise argparse.ArgumentTypeError(f"'{text}'; allowed: {allowed}")
+    return {key: int(text) for key, text in zip(("top", "seeds", "epochs"), match.groups(), strict=True) if text}
 
 
 def _share(text: str) -> float:

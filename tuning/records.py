@@ -194,6 +194,7 @@ class SweepRecord:
     """What a sweep's folder says. `manifest` is the whole manifest; `search` is what it says of the dimensions:
     {"latent_size": {"type": "int", "low": 2, "high": 64, "log": true}, "activation": {"type": "categorical",
     "choices": ["relu", "tanh"]}, ...}. wall_seconds: that the sweep has run, without the time between two runs.
+    confirmation: the sweep that trains its best configurations again (tuning.confirmed); None where none has begun.
     """
 
     name: str
@@ -206,6 +207,7 @@ class SweepRecord:
     trials: list[TrialRecord]
     wall_seconds: float = 0.0
     files: Callable[[str, int], Files] | None = None  # by trial id and attempt; None: in the sweep's folder
+    confirmation: "SweepRecord | None" = None
 
     def files_of(self, record: TrialRecord) -> Files:
         """The model and the other files that training has left."""

@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 
 from report.models.subject import Subject
+from tuning.confirmed import FOLDER, Confirmed
 from tuning.records import SweepRecord, TrialRecord
 from vae.datasets.registry import load, spec
 from vae.datasets.types import Images
@@ -16,12 +17,21 @@ from vae.storage.checkpoint import MODEL_FILE, Description, unpack_model
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A trial's model file, read once, because a trial that is still running may replace it."""
+    """A trial's model file, read once, because a trial that is still running may replace it. confirmed: its
+    configuration, where fresh seeds have confirmed it."""
 
     record: TrialRecord
     content: bytes
     model: Vae
     description: Description
+    confirmed: Confirmed | None = None
+
+    @property
+    def trial(self) -> str:
+        """Which trial it is, below the sweep's folder: '0003', or 'confirm/0000-1' of one with a fresh seed."""
+        of_fresh = self.confirmed.fresh.records if self.confirmed else []
+        is_fresh = any(one is self.record for one in of_fresh)
+        return f"{FOLDER}/{self.record.trial_id}" if is_fresh else self.record.trial_id
 
 
 def read_checkpoint(record: TrialRecord, sweep: SweepRecord) -> Checkpoint:
@@ -61,13 +71,13 @@ class HeldOut:
 
     def subject(self, checkpoint: Checkpoint) -> Subject:
         """What the model's figures are drawn from, made once per trial. Raises DataError."""
-        record = checkpoint.record
-        if record.trial_id not in self._subjects:
+        record, trial = checkpoint.record, checkpoint.trial
+        if trial not in self._subjects:
             model, description = checkpoint.model, checkpoint.description
             about = ("validation", self._images, record.history, self._class_names)
-            name = name_of_model(self._sweep, record.trial_id)
-            self._subjects[record.trial_id] = Subject.of(model, description, *about, name=name)
-        return self._subjects[record.trial_id]
+            name = name_of_model(self._sweep, trial)
+            self._subjects[trial] = Subject.of(model, description, *about, name=name)
+        return self._subjects[trial]
 
     @cached_property
     def _images(self) -> Images:

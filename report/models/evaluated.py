@@ -41,6 +41,11 @@ class EvaluatedModel:
         return self.checkpoint.record
 
     @property
+    def trial(self) -> str:
+        """Which trial it is, see Checkpoint.trial."""
+        return self.checkpoint.trial
+
+    @property
     def validation(self) -> EpochMetrics:
         """The metrics of the epoch whose weights these are."""
         return self.checkpoint.description.history[-1]
@@ -80,7 +85,7 @@ def evaluated(
             best.append(EvaluatedModel(len(best) + 1, one, validation, test))
         else:
             error = test if isinstance(validation, Evaluation) else validation
-            say(f"Skipped trial {one.record.trial_id}: {error}")
+            say(f"Skipped trial {one.trial}: {error}")
     return best
 
 

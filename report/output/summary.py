@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from report.drawing.captions import sweep_caption
 from report.models.evaluated import EvaluatedModel
 from report.numbers.sweep.rate_distortion import front
+from report.numbers.sweep.told_apart import shrinkage_line, verdict
+from tuning.confirmed import FOLDER, Confirmed, confirmed, noise_line
 from tuning.records import Configuration, SweepRecord, TrialRecord, configurations
 from vae.cli.format import shown
 from vae.evaluate.result import Evaluation
@@ -29,6 +31,8 @@ Row = dict[str, str]  # header: cell; a header without a cell in any row is left
 def summary(sweep: SweepRecord, best: Sequence[EvaluatedModel]) -> str:
     """The dataset, the trials by state, and the best models with every number on test and on validation."""
     parts = [f"# {sweep.name}", sweep_caption(sweep), f"Dataset: {sweep.dataset_note}"]
+    if fresh := confirmed(sweep):
+        parts += ["## The best, with fresh seeds", _fresh_seeds(sweep, fresh)]
     if any(record.repeat for record in sweep.trials):
         parts += ["## Configurations, by the mean over their seeds", _configurations(sweep)]
     if any(record.metric == "rate_distortion" for record in sweep.trials):
@@ -38,9 +42,13 @@ def summary(sweep: SweepRecord, best: Sequence[EvaluatedModel]) -> str:
         parts += ["## The same on the validation split", _models([_validation_row(one) for one in best]), UNITS]
     else:
         parts.append(NO_MODEL)
-    failed = [record for record in sweep.trials if record.state == "failed"]
+    failed = [
+        f"- {record.trial_id}: {_first_line(record.error)}" for record in sweep.trials if record.state == "failed"
+    ]
+    fresh_trials = sweep.confirmation.trials if sweep.confirmation else []
+    failed += [f"- {FOLDER}/{one.trial_id}: {_first_line(one.error)}" for one in fresh_trials if one.state == "failed"]
     if failed:
-        parts.append("Failed trials:\n\n" + "\n".join(f"- {r.trial_id}: {_first_line(r.error)}" for r in failed))
+        parts.append("\n".join(["Failed trials:\n", *failed]))
     return "\n\n".join(parts) + "\n"
 
 
@@ -78,12 +86,12 @@ def _front_row(sweep: SweepRecord, record: TrialRecord) -> Row:
 
 
 def _test_row(sweep: SweepRecord, one: EvaluatedModel) -> Row:
-    of_trial = {MODEL: f"best {one.rank}", "trial": one.record.trial_id, **_values(sweep, one.record)}
+    of_trial = {MODEL: f"best {one.rank}", "trial": one.trial, **_values(sweep, one.record)}
     return {**of_trial, **_ranked_by(one), **numbers_row("test ", one.test)}
 
 
 def _validation_row(one: EvaluatedModel) -> Row:
-    of_trial = {MODEL: f"best {one.rank}", "trial": one.record.trial_id}
+    of_trial = {MODEL: f"best {one.rank}", "trial": one.trial}
     return of_trial | numbers_row("", one.validation_evaluation)
 
 
@@ -140,7 +148,40 @@ def _configurations(sweep: SweepRecord) -> str:
     ordered = configurations(sweep.trials)
     rows = [_configuration_row(sweep, rank, one) for rank, one in enumerate(ordered[:MOST_CONFIGURATIONS], start=1)]
     rest = len(ordered) - len(rows)
-    return _table(rows) + (f"\n\nand {rest:,} more in leaderboard.csv" if rest else "")
+    more = f"\n\nand {rest:,} more in leaderboard.csv" if rest else ""
+    return _table(rows) + more + _lead(sweep, [one for one in ordered if one.n and not one.is_failed])
+
+
+def _lead(sweep: SweepRecord, best_first: Sequence[Configuration]) -> str:
+    """Whether the first is ahead of the second by more than a seed does; '' where nobody knows."""
+    if len(best_first) < 2:
+        return ""
+    first, second = best_first[:2]
+    found = verdict(sweep, first.scores, second.scores)
+    return (
+        f"\n\n{first.name} is ahead of {second.name} by {first.mean - second.mean:.2f} nats; {found}." if found else ""
+    )
+
+
+def _fresh_seeds(sweep: SweepRecord, fresh: Sequence[Confirmed]) -> str:
+    """What fresh seeds say of the best configurations of the search, and which of them cannot be told apart."""
+    says = [_table([_fresh_row(sweep, one) for one in fresh]), shrinkage_line(fresh[0]), noise_line(fresh)]
+    first = fresh[0].fresh
+    if len(fresh) > 1:
+        lead = f"1 is ahead of 2 by {first.mean - fresh[1].mean:.2f} nats"
+        says.append(f"{lead}; {verdict(sweep, first.scores, fresh[1].fresh.scores)}.")
+    return "\n\n".join(filter(None, says))
+
+
+def _fresh_row(sweep: SweepRecord, one: Confirmed) -> Row:
+    record = one.fresh.records[0]
+    is_distortion = record.metric == "val_distortion"
+    name, sign = ("distortion", -1) if is_distortion else ("ELBO", 1)
+    row = {"rank": str(one.rank), "configuration": one.name, **_values(sweep, one.first.records[0])}
+    row |= {f"validation {name}, fresh seeds": _nats(sign * one.mean), "standard deviation": _nats(one.sd)}
+    row |= {"seeds": str(one.fresh.n), "epochs": str(record.config.epochs)}
+    row |= {"in the search": _nats(sign * one.first.mean), "rank in the search": str(one.rank_in_search)}
+    return row | {"shrinkage": _nats(one.shrinkage)}
 
 
 def _configuration_row(sweep: SweepRecord, rank: int, one: Configuration) -> Row:

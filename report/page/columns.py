@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from tuning.confirmed import Confirmed
 from tuning.records import Configuration, TrialRecord, configurations, pareto_front
 from vae.config import TrialConfig
 from vae.model.metrics import EpochMetrics
@@ -25,13 +26,14 @@ def by_rank(trials: Sequence[TrialRecord]) -> list[Ranked]:
     return [(rank, configuration, record) for rank, configuration in ordered for record in configuration.records]
 
 
-def columns(rows: Sequence[Ranked]) -> Columns:
+def columns(rows: Sequence[Ranked], fresh: Sequence[Confirmed] = ()) -> Columns:
     """A column for each of leaderboard.csv, by the same name; None where a trial has no such number. `front`: of rate
-    and distortion. rows: by rank."""
+    and distortion. rows: by rank. fresh: what fresh seeds say."""
     records = [record for *_, record in rows]
     front = pareto_front(records)
     found: Columns = {
         "rank": [rank for rank, _, _ in rows],
+        **(_of_fresh(rows, fresh) if fresh else {}),
         "trial_id": [record.trial_id for record in records],
         "state": [record.state for record in records],
     }
@@ -49,6 +51,18 @@ def columns(rows: Sequence[Ranked]) -> Columns:
         "error": [record.error for record in records],
     }
     return {name: _collapsed(values) for name, values in found.items()}
+
+
+def _of_fresh(rows: Sequence[Ranked], fresh: Sequence[Confirmed]) -> Columns:
+    found = {one.name: one for one in fresh}
+    having = [found.get(one.name) for _, one, _ in rows]
+    return {
+        "confirmed_rank": [one and one.rank for one in having],
+        "confirmed_mean": [one and one.mean for one in having],
+        "confirmed_std": [one and one.sd for one in having],
+        "confirmed_n": [one and one.fresh.n for one in having],
+        "shrinkage": [one and one.shrinkage for one in having],
+    }
 
 
 def _of_repeats(rows: Sequence[Ranked]) -> Columns:

@@ -1,5 +1,6 @@
 """All that the page shows of a sweep, as plain data: what the page's script reads is exactly this."""
 
+import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -10,6 +11,8 @@ from report.numbers.sweep.scores import metric_of
 from report.page.columns import OF_CONFIG, by_rank, columns, curve, given
 from report.page.headline import best_lines, hints, warnings
 from report.page.pictures import Album, Shown
+from tuning.confirmed import confirmed, spread_of_seeds
+from tuning.luck import student_t
 from tuning.records import SweepRecord, TrialRecord, pareto_front, ranked
 from vae.datasets.names import short_name
 
@@ -49,13 +52,23 @@ def contents(sweep: SweepRecord, shown: Mapping[str, Shown], album: Album, progr
         "metric": {"name": metric.name, "sign": metric.sign},
         "search": [_dimension(name, dimension) for name, dimension in sweep.search.items()],
         "n": len(rows),
-        "columns": columns(rows),
+        "columns": columns(rows, confirmed(sweep)),
+        "seed_moves": _seed_moves(sweep),
         "config": list(OF_CONFIG),
         "given": given(rows, list(sweep.search)),
         "curves": [curve(record) if record.trial_id in with_curves else None for record in records],
         "pictures": [shown[record.trial_id].stored(album) if record.trial_id in shown else None for record in records],
         "images": album.uris,
     }
+
+
+def _seed_moves(sweep: SweepRecord) -> dict[str, float] | None:
+    """How far a seed moves a score, and how far apart two trials of one seed each must be to be told apart; None where
+    no configuration has several seeds."""
+    spread = spread_of_seeds(sweep)
+    if spread is None:
+        return None
+    return {"sd": spread.sd, "least": student_t(spread.degrees) * spread.sd * math.sqrt(2)}
 
 
 def _head(sweep: SweepRecord, progress: Progress) -> dict[str, Any]:

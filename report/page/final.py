@@ -70,7 +70,7 @@ def _model(one: EvaluatedModel, figures: Mapping[str, bytes], album: Album, room
     where = f"To keep the page small, these are in report/best_{one.rank}/ only: {', '.join(left_out)}."
     return {
         "rank": one.rank,
-        "trial_id": one.record.trial_id,
+        "trial_id": one.trial,
         "numbers": [[name, value] for name, value in rows.items() if value],
         "figures": shown,
         "left_out": where if left_out else "",

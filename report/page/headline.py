@@ -8,6 +8,8 @@ from typing import Any
 
 from report.labels import counted, name_of
 from report.numbers.sweep.scores import metric_of
+from report.numbers.sweep.told_apart import shrinkage_line, verdict
+from tuning.confirmed import Confirmed, confirmed, noise_line
 from tuning.records import Configuration, SweepRecord, TrialRecord, configurations, ranked
 from vae.cli.format import shown
 
@@ -22,38 +24,63 @@ def nats(value: float) -> str:
 
 
 def best_lines(sweep: SweepRecord) -> list[str]:
-    """Which model is best and by how much, in up to three sentences; [] before the first finite epoch."""
+    """Which model is best and by how much, in a few sentences; [] before the first finite epoch."""
+    fresh = confirmed(sweep)
+    if fresh:
+        return _confirmed_lines(sweep, fresh)
     having = [one for one in configurations(sweep.trials) if one.n and not one.is_failed]
     if not having:
         return []
-    first, metric = having[0], metric_of(sweep)
-    spread = f" {PLUS_MINUS} {first.sd:.2f} (mean and standard deviation of {first.n} seeds)" if first.sd else ""
-    value = f"validation {metric.name} {nats(metric.sign * first.mean)}{spread} nats per image"
-    settings = ", ".join(
-        f"{name_of(name)} {shown(first.params[name])}" for name in sweep.search if name in first.params
-    )
-    lines = [f"{_which(first).capitalize()}: {value}" + (f", at {settings}." if settings else ".")]
+    first = having[0]
+    lines = [f"{_which(first).capitalize()}: {_value(sweep, first)}{_settings(sweep, first)}."]
     if len(having) > 1:
-        lines.append(_ahead(having))
+        lines.append(_ahead(sweep, having))
     if first.sd is None and len(having) > 1:
-        lines.append("Each configuration ran with one seed, so how much of this is luck is not known.")
+        can_tell = "" if first.records[0].metric == "rate_distortion" else ": --resume NAME --confirm finds out"
+        lines.append(f"Each configuration ran with one seed, so how much of this is luck is not known{can_tell}.")
     return lines
+
+
+def _confirmed_lines(sweep: SweepRecord, fresh: Sequence[Confirmed]) -> list[str]:
+    """The same by the fresh seeds, and what the search had said."""
+    first = fresh[0]
+    value = _value(sweep, first.fresh, "fresh seeds")
+    lines = [f"Configuration {first.name}: {value}{_settings(sweep, first.first)}."]
+    if len(fresh) > 1:
+        gap = f"{first.mean - fresh[1].mean:.2f} nats ahead of configuration {fresh[1].name}"
+        lines += [f"It is {gap}; {verdict(sweep, first.fresh.scores, fresh[1].fresh.scores)}.", noise_line(fresh)]
+    return [line.replace(" -", f" {MINUS}") for line in [*lines, shrinkage_line(first)]]
+
+
+def _value(sweep: SweepRecord, one: Configuration, seeds: str = "seeds") -> str:
+    metric = metric_of(sweep)
+    spread = f" {PLUS_MINUS} {one.sd:.2f} (mean and standard deviation of {one.n} {seeds})" if one.sd else ""
+    return f"validation {metric.name} {nats(metric.sign * one.mean)}{spread} nats per image"
+
+
+def _settings(sweep: SweepRecord, one: Configuration) -> str:
+    found = ", ".join(f"{name_of(name)} {shown(one.params[name])}" for name in sweep.search if name in one.params)
+    return f", at {found}" if found else ""
 
 
 def _which(one: Configuration) -> str:
     return f"trial {one.records[0].trial_id}" if len(one.records) == 1 else f"configuration {one.name}"
 
 
-def _ahead(having: Sequence[Configuration]) -> str:
+def _ahead(sweep: SweepRecord, having: Sequence[Configuration]) -> str:
+    """And whether that is more than a seed does, where a configuration has several."""
     first, second, median = having[0], having[1], having[len(having) // 2]
     sentence = f"It is {first.mean - second.mean:.2f} nats ahead of {_which(second)}"
-    return sentence + (f" and {first.mean - median.mean:.2f} ahead of the median." if len(having) > 3 else ".")
+    sentence += f" and {first.mean - median.mean:.2f} ahead of the median" if len(having) > 3 else ""
+    decided = verdict(sweep, first.scores, second.scores)
+    return f"{sentence}; {decided}.".replace(" -", f" {MINUS}") if decided else f"{sentence}."
 
 
 def warnings(sweep: SweepRecord) -> list[str]:
     """A line for everything that did not go as planned."""
     notes = dict.fromkeys(note for run in sweep.manifest.get("runs", []) for note in _notes(run))
-    return [*notes, *_begun_again(sweep.trials), *_failures(sweep.trials), *_interruptions(sweep.manifest)]
+    trials = [*sweep.trials, *(sweep.confirmation.trials if sweep.confirmation else [])]
+    return [*notes, *_begun_again(trials), *_failures(trials), *_interruptions(sweep.manifest)]
 
 
 def _notes(run: dict[str, Any]) -> list[str]:

@@ -77,8 +77,10 @@ class LivePage:
             data = contents(sweep, self._shown(sweep), Album(), progress or how_it_ended(sweep))
             write_page(sweep.report_folder, page(data))
             self._mirrored(f"{sweep.report_folder.name}/{PAGE_FILE}")
-        except (OSError, UserError) as error:
-            if getattr(error, "errno", None) != errno.ENOSPC:  # the sweep itself stops for want of space, and says so
+        except UserError:
+            pass  # the sweep's storage fails, or has another driver: the sweep itself meets that, and says so
+        except OSError as error:
+            if error.errno != errno.ENOSPC:  # as above
                 self._tell(str(error))
         except Exception:
             self._tell(traceback.format_exc())

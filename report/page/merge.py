@@ -43,6 +43,7 @@ def merged(pages: Sequence[Data]) -> Data:
             "sweep": [name for _, name, _ in trials],
             **{name: [_value(page, name, i) for page, _, i in trials] for name in _column_names(pages)},
         },
+        "seed_moves": None,  # each sweep has its own
         "config": pages[0]["config"],
         "given": _given(trials, [dimension["name"] for dimension in search]),
         "curves": [page["curves"][i] for page, _, i in trials],

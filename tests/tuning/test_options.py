@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tuning.cluster.allot import Request
 from tuning.errors import SpaceError
-from tuning.options import overrides, parse, request
+from tuning.options import changes, overrides, parse, request
 from tuning.space.overrides import Overrides
 
 
@@ -225,3 +225,33 @@ def test_the_parser_is_built_once_for_a_command_line(line: str, monkeypatch: pyt
 def test_a_report_takes_where_the_sweep_and_the_images_are_and_how_many_are_shown() -> None:
     options = parse(["--report", "x", "--top-k", "5", "--storage", "elsewhere", "--data-dir", "images"])
     assert (options.report, options.top_k, options.storage, options.data_dir) == ("x", 5, "elsewhere", Path("images"))
+
+
+@pytest.mark.parametrize(
+    ("line", "wanted"),
+    [
+        ("--confirm", {"top": 5, "seeds": 4}),
+        ("--confirm 3x2", {"top": 3, "seeds": 2}),
+        ("--confirm 3x2x100", {"top": 3, "seeds": 2, "epochs": 100}),
+    ],
+)
+@pytest.mark.parametrize("of", ["--space quick", "--resume it"])
+def test_a_confirmation_is_asked_of_a_new_sweep_and_of_one_that_there_is(
+    of: str, line: str, wanted: dict[str, int]
+) -> None:
+    options = parse_line(f"{of} {line}")
+    assert options.confirm == wanted
+    assert overrides(options).confirm == changes(options)["confirm"] == wanted
+
+
+@pytest.mark.parametrize("text", ["5", "5x1", "0x4", "5x4x0", "x4", "5x4x", "best", "-1x4"])
+def test_a_confirmation_needs_two_seeds_at_the_least(text: str) -> None:
+    with pytest.raises(SpaceError, match=r"allowed: how many of the best x how many seeds|expected one argument"):
+        parse(["--space", "quick", f"--confirm={text}"])
+
+
+def test_nothing_is_confirmed_where_nothing_is_trained() -> None:
+    with pytest.raises(SpaceError, match=r"^--confirm with --report: nothing is trained"):
+        parse_line("--report it --confirm")
+    with pytest.raises(SpaceError, match=r"^--confirm with --status: nothing is started"):
+        parse_line("--status it --confirm")

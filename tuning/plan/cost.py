@@ -20,6 +20,15 @@ DRAWING_SECONDS = 7.0  # of a report of three models, before it computed importa
 MODEL_SECONDS = 10 / 3 / 15_000  # of such numbers, for each model and image of validation and test
 
 
+def would_run(plan: Plan, request: Request, top_k: int) -> list[str]:
+    """What --dry-run says. Raises ClusterError, see `estimate`."""
+    return [
+        f"Would run {plan.name}: {plan.space.description}",
+        f"dataset {plan.dataset_note}",
+        *estimate(plan, request, top_k),
+    ]
+
+
 def estimate(plan: Plan, request: Request, top_k: int) -> list[str]:
     """The lines: trials, conditions, a middling trial, time, disk, what a device trains as one; of this machine,
     whatever cluster is asked for.
@@ -37,6 +46,7 @@ def estimate(plan: Plan, request: Request, top_k: int) -> list[str]:
         *_conditions(plan.space),
         f"a middling trial: {config.n_parameters(plan.n_pixels):,} parameters, {seconds:.2f} s an epoch here",
         _epochs(plan, seconds, slots),
+        *_confirmation(plan, seconds, cluster),
         _besides(plan, top_k),
         _disk(plan, slots),
         *(lanes.described(plan, cluster.pack) if cluster.pack else []),
@@ -71,6 +81,16 @@ def _epochs(plan: Plan, seconds: float, slots: int) -> str:
         return f"{most:,} epochs, none stopped early: {duration(max(most * seconds / slots, longest))}"
     expected, at_most = (duration(max(n * seconds / slots, longest)) for n in (epochs, most))
     return f"about {epochs:,.0f} of {most:,} epochs after early stopping: {expected}, at the most {at_most}"
+
+
+def _confirmation(plan: Plan, seconds: float, cluster: Cluster) -> list[str]:
+    """A line on what trains the best again, if that is asked for."""
+    then = plan.confirmation
+    if then is None:
+        return []
+    slots = _at_once(then.space, cluster)
+    trials = f"the best {then.space.trials} again with {then.space.repeats} fresh seeds each"
+    return [f"then {trials}, up to {slots} at a time: {_epochs(then, seconds, slots)}"]
 
 
 def _besides(plan: Plan, top_k: int) -> str:

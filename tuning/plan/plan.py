@@ -11,7 +11,8 @@ from tuning.errors import SpaceError
 from tuning.plan.kept_models import KeptModels
 from tuning.records import TrialRecord
 from tuning.space.examples import middling
-from tuning.space.model import MOST_TRIALS, SearchSpace
+from tuning.space.model import MOST_TRIALS, Confirm, SearchSpace
+from tuning.space.rules import confirm_faults
 from vae.config import TrialConfig
 from vae.datasets import registry
 from vae.datasets.names import default_data_dir
@@ -33,6 +34,7 @@ class Plan:
     dataset_note: str
     data_dir: Path
     max_bytes: int | None = None  # on storage, --max-disk of this run
+    confirms: tuple[str, ...] = ()  # of a confirmation: what the search calls its configurations, in their order
 
     @property
     def spec(self) -> DatasetSpec:
@@ -49,6 +51,13 @@ class Plan:
     def load_images(self) -> dict[str, np.ndarray]:
         """The images that all trials share, uint8 [N, D] by split, without the test split. Raises DataError."""
         return {split: registry.load(self.dataset, self.data_dir, split).pixels for split in ("train", "validation")}
+
+    @property
+    def confirmation(self) -> "Plan | None":
+        """How the best will be trained again, for estimates: which they are, only the search can say."""
+        if self.space.confirm is None:
+            return None
+        return replace(self, space=self.space.confirmed_by(), max_bytes=None)
 
     def typical_config(self) -> TrialConfig:
         """The middle of every searched dimension, for estimates."""
@@ -86,10 +95,13 @@ class Plan:
         return min(self.space.n_runs, KeptModels(self.space).most)
 
     def bytes_besides(self, slots: int) -> int:
-        """About how many bytes are on storage besides the models that stay: logs, and what runs, so many at a time."""
+        """About how many bytes are on storage besides the models that stay: logs, what runs, so many at a time, and
+        the confirmation."""
         config = self.typical_config()
         running = self.model_bytes(config) + CHECKPOINT_COPIES * self._weight_bytes(config)
-        return self.space.n_runs * LOG_BYTES + min(slots, self.space.n_runs) * running
+        confirmation = self.confirmation
+        later = confirmation.expected_bytes(slots) if confirmation else 0
+        return self.space.n_runs * LOG_BYTES + min(slots, self.space.n_runs) * running + later
 
     def bytes_for_models(self, slots: int) -> int | None:
         """What --max-disk leaves for models; None: no limit."""
@@ -135,16 +147,43 @@ def new_plan(
 
 
 def extended(
-    plan: Plan, trials: int | None, n_known: int, data_dir: Path | None = None, keep_models: int | None = None
+    plan: Plan,
+    trials: int | None,
+    n_known: int,
+    data_dir: Path | None = None,
+    keep_models: int | None = None,
+    confirm: dict[str, int] | None = None,
 ) -> Plan:
-    """The plan with another number of trials or of models, and another folder of data, where these are given.
+    """The plan with another number of trials or of models, another folder of data, and a confirmation, where these
+    are given.
 
-    n_known: configurations that the sweep has begun. Raises SpaceError where it cannot have so many trials.
+    n_known: configurations that the sweep has begun. Raises SpaceError where it cannot have so many trials, or where
+    there is nothing to confirm.
     """
+    plan = _with_trials(plan, trials, n_known)
+    if confirm is not None:
+        plan = _confirming(plan, confirm)
     if data_dir is not None:
         plan = replace(plan, data_dir=data_dir.resolve())
     if keep_models is not None:
         plan = replace(plan, space=plan.space.model_copy(update={"keep_models": keep_models}))
+    return plan
+
+
+def _confirming(plan: Plan, wanted: dict[str, int]) -> Plan:
+    """wanted: what is given of tuning.space.model.Confirm; its epochs stay what they are if they are not."""
+    before = plan.space.confirm.model_dump(exclude_none=True) if plan.space.confirm else {}
+    option = f"--confirm {'x'.join(map(str, wanted.values()))}: sweep {plan.name}"
+    try:
+        space = plan.space.model_copy(update={"confirm": Confirm.model_validate(before | wanted)})
+    except ValueError:
+        raise SpaceError(f"{option}: allowed: at most the best 1000 with 100 seeds each") from None
+    if faults := confirm_faults(space):
+        raise SpaceError(f"{option}: {faults[0].message}")
+    return replace(plan, space=space)
+
+
+def _with_trials(plan: Plan, trials: int | None, n_known: int) -> Plan:
     if trials is None or trials == plan.space.trials:
         return plan
     if plan.space.sampler.type == "grid":

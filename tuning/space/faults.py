@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, get_args
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from tuning.space.dimensions import Dimension
-from tuning.space.model import METRICS, MOST_TRIALS, REFUSED_METRICS, SEARCHABLE, SearchSpace, type_of
+from tuning.space.model import METRICS, MOST_TRIALS, REFUSED_METRICS, SEARCHABLE, Confirm, SearchSpace, type_of
 from tuning.space.samplers import Sampler
 from tuning.space.schedulers import Scheduler
 from vae.datasets.names import suggestion
@@ -172,6 +172,8 @@ def _allowed(path: KeyPath, content: dict[str, Any]) -> list[str]:
         return list(SearchSpace.model_fields)
     if path in (("search",), ("fixed",)) or path[0] == "baselines":
         return list(SEARCHABLE)
+    if path == ("confirm",):
+        return list(Confirm.model_fields)
     part: Any = content
     for key in path:
         part = part[key]

@@ -96,6 +96,8 @@ def _follows(fault: Fault, faults: list[Fault], rest: SearchSpace) -> bool:
         return "search" in faulty
     if top == "search" and below[1:2] == ["when"] and len(below) == 3:  # about a hyperparameter that was set aside
         return any(path[:2] in (("search",), ("search", below[2]), ("fixed", below[2])) for path, _ in faults)
+    if top == "confirm":
+        return bool(faulty & {"confirm", "metric", "trials", "epochs"})
     if top == "baselines":
         if len(below) == 2:
             return "search" in faulty and below[1] not in rest.dimensions

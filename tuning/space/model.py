@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, Field, WithJsonSchema, create_model
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, create_model
 from pydantic_core import PydanticCustomError, PydanticKnownError
 
 from tuning.space.dimensions import AnyDimension, Categorical, Dimension, Strict, grid_points, grid_size, holds
@@ -86,6 +86,21 @@ _Values = create_model(  # type: ignore[call-overload]
 )
 
 
+class Confirm(Strict):
+    """The best configurations are trained again, with seeds that the search did not have, and ranked by their mean."""
+
+    top: int = Field(5, ge=1, le=1000, description="How many of the best configurations.")
+    seeds: int = Field(4, ge=2, le=100, description="Fresh seeds of each.")
+    epochs: int | None = Field(
+        None, ge=1, le=100_000, description="Of each trial, all of them; default: as many as in the search."
+    )
+
+
+def _confirm(value: Any) -> Any:
+    """`confirm:` with nothing behind it wants the defaults, as --confirm does; a space without the key wants none."""
+    return {} if value is None else value
+
+
 Compare = Annotated[str, WithJsonSchema({"type": "string", "enum": list(SEARCHABLE)})]  # tuning.space.rules checks it
 
 
@@ -125,6 +140,10 @@ class SearchSpace(Strict):
         "and of the best trial at each value that figures compare.",
     )
 
+    confirm: Annotated[Confirm | None, BeforeValidator(_confirm)] = Field(
+        None,
+        description="After the search its best configurations are trained again with fresh seeds, none stopped early.",
+    )
     compare: Compare | None = Field(
         None,
         description="The report's sheet sets the best models along this searched hyperparameter side by side: one at "
@@ -135,6 +154,22 @@ class SearchSpace(Strict):
     def n_runs(self) -> int:
         """Trials in all: every configuration with every seed."""
         return self.trials * self.repeats
+
+    def confirmed_by(self, configurations: list[dict[str, Any]] | None = None) -> "SearchSpace":
+        """The space that trains these configurations again, as `confirm` says; None: the search has not found them yet,
+        and there will be as many as `confirm` wants."""
+        assert self.confirm is not None
+        changes = {
+            "description": f"The best of a search with {self.confirm.seeds} fresh seeds each.",
+            "trials": self.confirm.top if configurations is None else len(configurations),
+            "repeats": self.confirm.seeds,
+            "epochs": self.confirm.epochs or self.epochs,
+            "fixed": {name: value for name, value in self.fixed_values.items() if name != "seed"},
+            "scheduler": {"type": "none"},
+            "sampler": {"type": "random"},  # it proposes nothing: every configuration is a baseline
+            "baselines": configurations or [],
+        }
+        return SearchSpace.model_validate(self.model_dump(exclude_none=True, exclude={"confirm"}) | changes)
 
     @property
     def dimensions(self) -> dict[str, AnyDimension]:

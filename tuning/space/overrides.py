@@ -25,6 +25,7 @@ class Overrides:
     dataset: str | None = None
     settings: list[str] = field(default_factory=list)
     keep_models: int | None = None
+    confirm: dict[str, int] | None = None  # what it gives of tuning.space.model.Confirm
 
 
 def apply(document: Document, overrides: Overrides) -> None:
@@ -37,6 +38,9 @@ def apply(document: Document, overrides: Overrides) -> None:
         value = getattr(overrides, key)
         if value is not None:
             _assign(document, (key,), value, f"--{key.replace('_', '-')} {printable(str(value))}")
+    confirm = overrides.confirm or {}
+    for key, value in confirm.items():
+        _assign(document, ("confirm", key), value, f"--confirm {'x'.join(map(str, confirm.values()))}")
     for setting in overrides.settings:
         key, equals, text = setting.partition("=")
         option = f"--set {printable(setting)}"
@@ -72,7 +76,7 @@ def _set(document: Document, key: str, value: Any, option: str) -> None:
 
 
 def _instead(key: str) -> str:
-    if key in ("trials", "epochs", "dataset"):
+    if key in ("trials", "epochs", "dataset", "confirm"):
         return f"use --{key}"
     return f"use a dotted key, such as {key}.type=..." if key in ("scheduler", "sampler") else "change it in the file"
 

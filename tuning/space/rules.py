@@ -38,6 +38,7 @@ def faults_of(space: SearchSpace) -> list[Fault]:
         *_sampler_faults(space, sound),
         *_baseline_faults(space, sound),
         *_compare_faults(space),
+        *confirm_faults(space),
     ]
 
 
@@ -301,3 +302,25 @@ def _compare_faults(space: SearchSpace) -> Iterator[Fault]:
         searched = list(space.dimensions)
         instead = nearest(space.compare, searched) if searched else "; nothing is: leave compare out"
         yield Fault(("compare",), f"{shown(space.compare)} is not searched{instead}")
+
+
+# ---- the confirmation
+
+
+def confirm_faults(space: SearchSpace) -> list[Fault]:
+    confirm, found = space.confirm, []
+    if confirm is None:
+        return []
+    if space.metric == "rate_distortion":
+        reason = "two objectives have a front and no best configuration; allowed: val_elbo, val_distortion"
+        found.append(Fault(("confirm",), f"confirm with metric rate_distortion: {reason}"))
+    if "seed" in space.dimensions:
+        reason = "seed with confirm, which gives each trial its own; leave one of them out"
+        found.append(Fault(("search", "seed"), reason))
+    if confirm.top > space.trials:
+        reason = f"the best {confirm.top} of {space.trials} configurations; allowed: at most {space.trials}"
+        found.append(Fault(("confirm", "top"), reason))
+    if confirm.epochs is not None and confirm.epochs < space.epochs:
+        reason = f"{confirm.epochs} epochs, fewer than the {space.epochs} of the search; allowed: as many, or more"
+        found.append(Fault(("confirm", "epochs"), reason))
+    return found

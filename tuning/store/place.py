@@ -45,14 +45,20 @@ LOOKS = 5  # at a lock that somebody has
 
 @dataclass(frozen=True)
 class SweepStorage:
-    """One sweep's storage. folder: the sweep itself, or its mirror where `uri` names a bucket that holds the sweep."""
+    """One sweep's storage. folder: the sweep itself, or its mirror where `uri` names a bucket that holds the sweep.
+    whole: the sweep that this one is a part of; commands are given to the whole."""
 
     folder: Path
     uri: str | None = None
+    whole: "SweepStorage | None" = None
 
     @property
     def name(self) -> str:
-        return self.folder.name
+        return f"{self.whole.name}/{self.folder.name}" if self.whole else self.folder.name
+
+    def part(self, name: str) -> "SweepStorage":
+        """A sweep below this one, which it belongs to."""
+        return SweepStorage(self.folder / name, self.uri and f"{self.uri}/{name}", self)
 
     @property
     def place(self) -> Place:
@@ -92,6 +98,8 @@ class SweepStorage:
         return f"tensorboard --logdir {as_typed(self.folder)} --samples_per_plugin images=100"
 
     def _command(self, option: str) -> str:
+        if self.whole:
+            return self.whole._command(option)
         if not self.uri and self.folder.parent == Path(DEFAULT_STORAGE).resolve():
             return f"python sweep.py {option} {self.name}"
         parent = self.uri.rpartition("/")[0] if self.uri else str(as_typed(self.folder.parent))
@@ -216,6 +224,17 @@ def held(storage: SweepStorage) -> Iterator[None]:
 
 
 @contextmanager
+def held_part(part: SweepStorage) -> Iterator[None]:
+    """Hold a part of a sweep that this driver holds; the part is made where there is none. Raises StorageError."""
+    with writing(part, f"go on with: {part.resume_command}"):
+        part.folder.mkdir(exist_ok=True)
+    if part.uri:
+        _make_mirror(part)
+    with held(part):
+        yield
+
+
+@contextmanager
 def writing(storage: SweepStorage, afterwards: str) -> Iterator[None]:
     """Turn an OSError (a full or missing disk) into a StorageError that says what to do afterwards."""
     try:
@@ -228,7 +247,7 @@ def open_existing(storage: SweepStorage) -> None:
     """Check that the storage holds a sweep. Raises StorageError."""
     if not storage.uri and os.path.isfile(storage.folder / MIRROR_FILE):
         raise StorageError((storage.folder / MIRROR_FILE).read_text(errors="replace").strip())
-    if not _has_manifest(storage):
+    if not has_begun(storage):
         names = _sweeps_beside(storage)
         known = f"sweeps there: {', '.join(names)}" if names else "there is no sweep there"
         raise StorageError(f"{storage.uri or storage.folder}: not a sweep, it has no {MANIFEST_FILE}; {known}")
@@ -236,7 +255,8 @@ def open_existing(storage: SweepStorage) -> None:
         _make_mirror(storage)
 
 
-def _has_manifest(storage: SweepStorage) -> bool:
+def has_begun(storage: SweepStorage) -> bool:
+    """Whether there is a sweep: it has a manifest."""
     if storage.uri:
         return storage.place.get(MANIFEST_FILE) is not None
     return os.path.isfile(storage.folder / MANIFEST_FILE)  # False in a folder it may not read

@@ -4,11 +4,12 @@ import time
 from collections.abc import Callable, Iterable
 
 from tuning.errors import StorageError
+from tuning.layout import CONFIRM_FOLDER
 from tuning.plan.plan import Plan
 from tuning.records import TrialRecord, grouped
 from tuning.space.load import configuration
 from tuning.store.ledger import read_trials
-from tuning.store.place import SweepStorage, is_held, open_existing
+from tuning.store.place import SweepStorage, has_begun, is_held, open_existing
 from tuning.store.requests import ADD, STOP, STOP_TRIAL, ask, waiting
 from tuning.sweep.manifest import read_plan
 from vae.cli.format import shown
@@ -23,9 +24,13 @@ def stop(storage: SweepStorage) -> str:
     option = f"--stop {storage.name}"
     if is_held(storage) is False:
         raise StorageError(f"{option}: nobody runs this sweep")
-    request = ask(storage.place, STOP)
-    if not _until(lambda: storage.place.get(request) is None, HEARD_SECONDS):
-        storage.place.delete([request])
+    # The driver listens where it trains, and that may be the confirmation.
+    part = storage.part(CONFIRM_FOLDER)
+    requests = [(one.place, ask(one.place, STOP)) for one in (storage, *([part] if has_begun(part) else []))]
+    is_heard = _until(lambda: any(place.get(request) is None for place, request in requests), HEARD_SECONDS)
+    for place, request in requests:
+        place.delete([request])
+    if not is_heard:
         raise StorageError(
             f"{option}: no driver has answered in {HEARD_SECONDS:.0f} s; either none runs this sweep, or it is at its "
             "start or its report now, and ends by itself"

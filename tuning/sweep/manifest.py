@@ -15,12 +15,12 @@ from typing import Any
 
 from tuning.cluster.allot import Cluster
 from tuning.errors import StorageError
-from tuning.layout import MANIFEST_FILE, REPOSITORY
+from tuning.layout import CONFIRM_FOLDER, MANIFEST_FILE, REPOSITORY
 from tuning.plan.plan import Plan
 from tuning.records import SweepRecord, TrialRecord
 from tuning.space.model import MOST_TRIALS, SearchSpace
 from tuning.store.ledger import read_trials, wall_seconds
-from tuning.store.place import SweepStorage
+from tuning.store.place import SweepStorage, has_begun
 from vae.datasets.names import is_folder
 from vae.datasets.registry import DATASETS
 from vae.errors import DataError
@@ -49,6 +49,7 @@ def write_manifest(storage: SweepStorage, plan: Plan, cluster: Cluster | None = 
             **_images(plan),
         },
         "runs": runs if cluster is None else [*runs, _this_run(cluster)],
+        **({"confirms": list(plan.confirms)} if plan.confirms else {}),
     }
     storage.place.put(MANIFEST_FILE, (json.dumps(content, indent=2) + "\n").encode())
 
@@ -128,6 +129,7 @@ def read_plan(storage: SweepStorage) -> Plan:
             dataset=dataset["name"],
             dataset_note=dataset["note"],
             data_dir=Path(dataset["data_dir"]),
+            confirms=_confirms(content, is_needed=storage.whole is not None),
         )
     except (KeyError, TypeError, ValueError) as error:  # pydantic's ValidationError is a ValueError
         reason = " ".join(str(error).split())[:160]
@@ -135,6 +137,16 @@ def read_plan(storage: SweepStorage) -> Plan:
     if plan.dataset not in DATASETS:
         _refuse_other_images(where, plan, dataset)
     return plan
+
+
+def _confirms(content: dict[str, Any], is_needed: bool) -> tuple[str, ...]:
+    """Of a confirmation: the name in the search of each of its configurations. Raises ValueError."""
+    names = content.get("confirms", [])
+    if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
+        raise ValueError(f"confirms {names}")
+    if (names or is_needed) and len(names) != content["space"]["trials"]:
+        raise ValueError(f"confirms {len(names)} configurations of {content['space']['trials']}")
+    return tuple(names)
 
 
 def _is_dataset(name: Any) -> bool:
@@ -192,7 +204,14 @@ def record_of(plan: Plan, storage: SweepStorage, trials: list[TrialRecord]) -> S
         trials=trials,
         wall_seconds=wall_seconds(storage.place, begun),
         files=storage.trial_files,
+        confirmation=_confirmation(storage),
     )
+
+
+def _confirmation(storage: SweepStorage) -> SweepRecord | None:
+    """The sweep that confirms this one, if it has begun."""
+    part = storage.part(CONFIRM_FOLDER)
+    return None if storage.whole or not has_begun(part) else read_sweep(part)
 
 
 def searched(plan: Plan) -> dict[str, dict[str, Any]]:

@@ -1,17 +1,19 @@
 """What a sweep that is resumed has: its plan, its trials, and whether the two still belong together."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from tuning.errors import StorageError
-from tuning.layout import LEDGER_FILE, MANIFEST_FILE, REPORT_FOLDER, SUMMARY_FILE
+from tuning.layout import CONFIRM_FOLDER, LEDGER_FILE, MANIFEST_FILE, REPORT_FOLDER, SUMMARY_FILE
+from tuning.plan.confirm import refuse_other
 from tuning.plan.plan import Plan, extended
 from tuning.records import TrialRecord, grouped
 from tuning.space.dimensions import AnyDimension, Categorical
 from tuning.store.ledger import read_trials
-from tuning.store.place import SweepStorage
+from tuning.store.place import SweepStorage, has_begun
 from tuning.sweep.manifest import other_code, read_plan
 
 SHOWN_FAULTS = 10
@@ -34,17 +36,22 @@ def resumed(
     retry_failed: bool,
     keep_models: int | None = None,
     max_bytes: int | None = None,
+    confirm: dict[str, int] | None = None,
 ) -> Resumed:
-    """Read a sweep. trials, data_dir, keep_models, max_bytes: changes to its plan. retry_failed: failed trials run
-    again.
+    """Read a sweep. trials, data_dir, keep_models, max_bytes, confirm: changes to its plan. retry_failed: failed trials
+    run again.
 
-    Raises StorageError, where the space was edited so that it no longer has the trials; SpaceError for `trials`.
+    Raises StorageError, where the space was edited so that it no longer has the trials; SpaceError for `trials` and
+    `confirm`.
     """
     past = read_trials(storage.place)
     before = read_plan(storage)
     if faults := list(_faults(before, past)):
         raise StorageError(_listed(storage.place.where(MANIFEST_FILE), faults))
-    plan = replace(extended(before, trials, len(grouped(past)), data_dir, keep_models), max_bytes=max_bytes)
+    plan = extended(before, trials, len(grouped(past)), data_dir, keep_models, confirm)
+    if confirm is not None and has_begun(part := storage.part(CONFIRM_FOLDER)):
+        refuse_other(plan, read_plan(part))
+    plan = replace(plan, max_bytes=max_bytes)
     again = _reopen(past) if retry_failed else ""
     n_finished = sum(record.has_ended for record in past)
     notes = [f"Resuming {plan.name}: {n_finished} of {plan.space.n_runs} trials are finished{again}"]
@@ -74,14 +81,16 @@ def has_report(storage: SweepStorage) -> bool:
     """
     if storage.uri:
         return False
-    summary, ledger = storage.folder / REPORT_FOLDER / SUMMARY_FILE, storage.folder / LEDGER_FILE
-    return summary.is_file() and summary.stat().st_mtime >= ledger.stat().st_mtime
+    summary = storage.folder / REPORT_FOLDER / SUMMARY_FILE
+    ledgers = (folder / LEDGER_FILE for folder in (storage.folder, storage.folder / CONFIRM_FOLDER))
+    written = max((ledger.stat().st_mtime for ledger in ledgers if ledger.is_file()), default=math.inf)
+    return summary.is_file() and summary.stat().st_mtime >= written
 
 
-def how_to_go_on(plan: Plan, records: Sequence[TrialRecord], resume_command: str) -> list[str]:
-    """The lines at a sweep's end on what is left to do."""
+def how_to_go_on(is_whole: bool, records: Sequence[TrialRecord], resume_command: str) -> list[str]:
+    """The lines at a sweep's end on what is left to do. records: of search and confirmation, which may be whole."""
     lines = []
-    if not plan.is_whole(records):
+    if not is_whole:
         lines.append(f"Stopped before the end; nothing is lost. Go on with: {resume_command}")
     if n_failed := sum(record.can_be_retried for record in records):
         trials = f"{n_failed} trial{'s' * (n_failed > 1)}"

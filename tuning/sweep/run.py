@@ -3,11 +3,12 @@
 import shutil
 import signal
 import tempfile
+import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from ray import tune
@@ -17,23 +18,78 @@ from ray.tune.progress_reporter import ProgressReporter
 from ray.tune.search import Searcher
 from ray.tune.stopper import FunctionStopper
 
+from tuning.cluster import checks
 from tuning.cluster.allot import Cluster
 from tuning.cluster.watch import NodeWatch, View
 from tuning.plan.lanes import compiles, lanes, slot_bytes
 from tuning.plan.plan import Plan
-from tuning.records import Observer, TrialRecord
+from tuning.records import Observer, SweepRecord, TrialRecord
 from tuning.search.early_stopping import RESULT, make_scheduler
 from tuning.search.study import learning_note, most_at_once
 from tuning.store.place import SweepStorage
 from tuning.sweep.driver import Sweep
-from tuning.sweep.manifest import note_run, note_start, write_manifest
+from tuning.sweep.manifest import note_run, note_start, record_of, write_manifest
 from tuning.sweep.queue import DEATHS
+from tuning.view.console import say
+from tuning.view.progress import Progress
 from tuning.view.timeline import Timeline
 from tuning.workers.start_trainers import start_broker
 from tuning.workers.sweep_context import SweepContext
 from tuning.workers.tune_worker import VaeTrial
 from vae.errors import UserError
 from vae.model.shape_class import Frame
+
+
+class Live(Observer, Protocol):
+    """What follows the trials beside the live view."""
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What the user should know of it when the run begins."""
+
+    def close(self) -> None: ...
+
+
+MakeLive = Callable[[SweepRecord, Collection[str], Iterable[TrialRecord], Callable[[str], None]], Live]
+"""Of the sweep as it is when the run begins, see report.live.LiveReport."""
+
+
+class Machines:
+    """What one command has: a cluster, the images that all trials share, and its time, from now on."""
+
+    def __init__(self, cluster: Cluster, images: dict[str, np.ndarray], time_budget: float | None) -> None:
+        """time_budget: seconds; None: no end."""
+        self.cluster = cluster
+        self.images = images
+        self._until = None if time_budget is None else time.monotonic() + time_budget
+
+    @property
+    def have_time(self) -> bool:
+        return self._until is None or time.monotonic() < self._until
+
+    @property
+    def seconds_left(self) -> float | None:
+        """None: no end."""
+        return None if self._until is None else max(1.0, self._until - time.monotonic())
+
+
+def trained(
+    plan: Plan, storage: SweepStorage, machines: Machines, past: list[TrialRecord], make_live: MakeLive
+) -> list[TrialRecord]:
+    """Run what a plan still lacks, in view of the user; returns all its trials, see `run`. Raises StorageError,
+    ClusterError."""
+    if plan.is_whole(past):
+        settle(plan, storage, past)
+        return past
+    cluster, space = machines.cluster, plan.space
+    checks.check(cluster, storage, slot_bytes(plan, cluster))
+    write_manifest(storage, plan, cluster)
+    record = record_of(plan, storage, past)
+    live = make_live(record, space.modes, storage.not_mirrored(past), storage.mirrored)
+    running = f"Running on {cluster.describe()}{storage.mirror_note}"
+    say("\n".join([running, *cluster.notes, *live.notes, f"Page: {storage.page}"]))
+    with closing(live), Progress(space.n_runs, cluster.slots, list(space.dimensions), past, space.metric) as progress:
+        return run(plan, storage, cluster, machines.images, [live, progress], progress, past, machines.seconds_left)
 
 
 def run(

@@ -14,6 +14,7 @@ from typing import Any
 
 from rich.table import Table
 
+from tuning.confirmed import Confirmed, noise_line, told_apart
 from tuning.layout import LEADERBOARD_FILE, MODEL_FILE
 from tuning.records import Configuration, TrialRecord, configurations, pareto_front, ranked_by
 from tuning.view.progress import settings
@@ -35,6 +36,7 @@ METRIC_COLUMNS = (
     "seconds",
 )
 REPEAT_COLUMNS = ("configuration", "repeat", "mean_score", "sd_score")
+CONFIRMED_COLUMNS = ("confirmed_rank", "confirmed_mean", "confirmed_std", "confirmed_n", "shrinkage")
 PARETO_COLUMN = "pareto"
 BASIS = {"val_elbo": "nats per image, beta = 1, validation split", "val_distortion": "nats per image, validation split"}
 
@@ -62,15 +64,17 @@ def write_leaderboard(folder: Path, trials: Sequence[TrialRecord]) -> None:
     LocalFiles(folder, synced=False).write(LEADERBOARD_FILE, leaderboard_csv(trials))
 
 
-def leaderboard(trials: Sequence[TrialRecord]) -> list[dict[str, Any]]:
+def leaderboard(trials: Sequence[TrialRecord], confirmed: Sequence[Confirmed] = ()) -> list[dict[str, Any]]:
     """The rows of the file. Every hyperparameter has a column; where a trial has no such number, the cell is empty.
 
     `rank` is that of the configuration: the trials of its seeds share it. The scores of a configuration are there
-    only in a sweep with several seeds for each, `pareto` only in one with two objectives.
+    only in a sweep with several seeds for each, `pareto` only in one with two objectives, and what fresh seeds say only
+    where they say something.
     """
     front = pareto_front(trials) if _has_front(trials) else None
+    fresh = {one.name: one for one in confirmed}
     return [
-        _row(rank, configuration, record, front)
+        _row(rank, configuration, record, front) | (_confirmed(fresh.get(configuration.name)) if fresh else {})
         for rank, configuration in enumerate(configurations(trials), start=1)
         for record in configuration.records
     ]
@@ -88,6 +92,11 @@ def _row(rank: int, configuration: Configuration, record: TrialRecord, front: se
         "checkpoint": f"{record.model_folder}/{MODEL_FILE}" if record.best and record.has_model else "",
         "error": record.error,
     }
+
+
+def _confirmed(one: Confirmed | None) -> dict[str, Any]:
+    values = (one.rank, one.mean, one.sd, one.fresh.n, one.shrinkage) if one else [""] * len(CONFIRMED_COLUMNS)
+    return dict(zip(CONFIRMED_COLUMNS, values, strict=True))
 
 
 def _repeat(configuration: Configuration, record: TrialRecord) -> dict[str, Any]:
@@ -111,20 +120,29 @@ def _has_front(trials: Sequence[TrialRecord]) -> bool:
     return any(record.metric == "rate_distortion" for record in trials)
 
 
-def leaderboard_csv(trials: Sequence[TrialRecord]) -> bytes:
+def leaderboard_csv(trials: Sequence[TrialRecord], confirmed: Sequence[Confirmed] = ()) -> bytes:
     """The content of the file."""
     text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, _columns(trials), lineterminator="\n")
+    writer = csv.DictWriter(text, _columns(trials, bool(confirmed)), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(leaderboard(trials))
+    writer.writerows(leaderboard(trials, confirmed))
     return text.getvalue().encode(errors="backslashreplace")
 
 
-def _columns(trials: Sequence[TrialRecord]) -> list[str]:
+def _columns(trials: Sequence[TrialRecord], is_confirmed: bool) -> list[str]:
     repeats = REPEAT_COLUMNS if any(record.repeat for record in trials) else ()
     pareto = (PARETO_COLUMN,) if _has_front(trials) else ()
     config = [name for name in TrialConfig.model_fields if name != "epochs"]  # METRIC_COLUMNS has those trained
-    return ["rank", "trial_id", "state", *repeats, *config, *METRIC_COLUMNS, *pareto, "checkpoint", "error"]
+    ranks = ("rank", *(CONFIRMED_COLUMNS if is_confirmed else ()))  # what the search found, and what fresh seeds say
+    return [*ranks, "trial_id", "state", *repeats, *config, *METRIC_COLUMNS, *pareto, "checkpoint", "error"]
+
+
+def best_tables(
+    records: Sequence[TrialRecord], confirmed: Sequence[Confirmed], varied: Sequence[str], n_rows: int
+) -> list[Table]:
+    """What a sweep ends with: the head of the leaderboard, and what fresh seeds say of it."""
+    of_fresh = [confirmed_table(confirmed, varied)] if confirmed else []
+    return [best_table(records, varied, n_rows), *of_fresh]
 
 
 def best_table(records: Sequence[TrialRecord], varied: Sequence[str], n_rows: int) -> Table:
@@ -163,7 +181,23 @@ def _of_configurations(ranked: Sequence[tuple[int, Configuration]], varied: Sequ
         numbers = [_spread(configuration.values(metric)) for metric in _shown_metrics(name).values()]
         row = [str(rank), configuration.name, str(configuration.n), *numbers]
         table.add_row(*row, *settings(configuration.params, varied))
-    return table
+    return _with_note(table, told_apart([(str(rank), one.scores) for rank, one in ranked]))
+
+
+def confirmed_table(confirmed: Sequence[Confirmed], varied: Sequence[str]) -> Table:
+    """What fresh seeds say of the best. varied: the searched hyperparameters."""
+    name = ranked_by(confirmed[0].first.records[0].metric)
+    sign = -1 if name == "val_distortion" else 1
+    columns = ("rank", "rank in the search", "configuration", "seeds", name, "in the search", "shrinkage", *varied)
+    table = _table(
+        f"Confirmed with fresh seeds: {name} ({BASIS[name]}), mean \N{PLUS-MINUS SIGN} sd over seeds", columns
+    )
+    for one in confirmed:
+        mean = f"{sign * one.mean:.2f} \N{PLUS-MINUS SIGN} {one.sd:.2f}"
+        numbers = [str(one.fresh.n), mean, number(sign * one.first.mean), number(one.shrinkage)]
+        row = [str(one.rank), str(one.rank_in_search), one.name, *numbers]
+        table.add_row(*row, *settings(one.first.params, varied))
+    return _with_note(table, noise_line(confirmed))
 
 
 def _shown_metrics(name: str) -> dict[str, str]:
@@ -182,4 +216,11 @@ def _table(title: str, columns: Sequence[str]) -> Table:
     table = Table(title=title, title_justify="left")
     for column in columns:
         table.add_column(column, justify="right")
+    return table
+
+
+def _with_note(table: Table, note: str) -> Table:
+    """note: a line below the table, '' for none."""
+    if note:
+        table.caption, table.caption_justify = note, "left"
     return table

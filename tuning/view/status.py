@@ -3,17 +3,18 @@
 import json
 from collections import Counter, deque
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 from rich.table import Table
 
 from tuning.errors import StorageError
-from tuning.layout import MANIFEST_FILE, REPORT_FOLDER
+from tuning.layout import CONFIRM_FOLDER, MANIFEST_FILE, REPORT_FOLDER
 from tuning.records import TrialRecord, ranked, ranked_by
 from tuning.space.model import SearchSpace
 from tuning.store.ledger import read_trials
-from tuning.store.place import SweepStorage, is_held, open_existing
+from tuning.store.place import SweepStorage, has_begun, is_held, open_existing
 from vae.cli.format import duration, number, shown
 
 STATES = ("complete", "pruned", "failed", "running")
@@ -26,16 +27,17 @@ def status(storage: SweepStorage) -> dict[str, Any]:
     manifest = _manifest(storage)
     records = read_trials(storage.place)
     n_trials, metric = manifest["trials"], manifest["metric"]
-    heard = _last_event(storage)
-    counts: Counter[str] = Counter(record.state for record in records)
-    is_whole = len(records) >= n_trials and all(record.has_ended for record in records)
+    counts, fresh = _counted(records, n_trials), _confirmation(storage, manifest, records)
+    heard = _last_event(storage, *([storage.part(CONFIRM_FOLDER)] if fresh else []))
+    is_whole = all(part is None or _n_ended(part) >= part["planned"] for part in (counts, fresh))
     return {
         "name": storage.name,
         "where": storage.shown,
         "description": manifest["description"],
         "state": "finished" if is_whole else "running" if _runs(storage, heard) else "stopped",
         "metric": metric,
-        "trials": {"planned": n_trials, **{state: counts[state] for state in STATES}},
+        "trials": counts,
+        "confirm": fresh,
         "best": _trial(next(iter(ranked(records)), None), metric),
         "under_way": [_trial(record, metric) for record in records if not record.has_ended],
         "failed": {record.trial_id: record.error for record in records if record.state == "failed"},
@@ -45,6 +47,23 @@ def status(storage: SweepStorage) -> dict[str, Any]:
         "report": f"{storage.shown}/{REPORT_FOLDER}" if storage.place.list(f"{REPORT_FOLDER}/") else None,
         "resume": storage.resume_command,
     }
+
+
+def _counted(records: Sequence[TrialRecord], n_trials: int) -> dict[str, int]:
+    """The trials by state."""
+    counts: Counter[str] = Counter(record.state for record in records)
+    return {"planned": n_trials, **{state: counts[state] for state in STATES}}
+
+
+def _confirmation(
+    storage: SweepStorage, manifest: dict[str, Any], records: Sequence[TrialRecord]
+) -> dict[str, int] | None:
+    """The trials by state that confirm a sweep; None where nobody asked for any, or none can be."""
+    part = storage.part(CONFIRM_FOLDER)
+    if has_begun(part):
+        return _counted(read_trials(part.place), _manifest(part)["trials"])
+    has_failed = bool(records) and all(record.state == "failed" for record in records)
+    return _counted([], manifest["fresh"]) if manifest["fresh"] and not has_failed else None
 
 
 def _trial(record: TrialRecord | None, metric: str) -> dict[str, Any] | None:
@@ -74,15 +93,18 @@ def _manifest(storage: SweepStorage) -> dict[str, Any]:
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError) as error:
         reason = " ".join(str(error).split())[:120]
         raise StorageError(f"{where}: not a manifest of this version ({reason})") from None
-    return {"trials": space.n_runs, "metric": space.metric, "description": space.description, "begun": begun}
+    fresh = space.confirm.top * space.confirm.seeds if space.confirm else 0
+    about = {"metric": space.metric, "description": space.description, "begun": begun}
+    return {"trials": space.n_runs, "fresh": fresh, **about}
 
 
-def _last_event(storage: SweepStorage) -> datetime | None:
-    events = deque(storage.place.events(), maxlen=1)
-    try:
-        return datetime.fromisoformat(json.loads(events[-1][1])["at"])
-    except (IndexError, ValueError, KeyError, TypeError):
-        return None
+def _last_event(*storages: SweepStorage) -> datetime | None:
+    found = []
+    for storage in storages:
+        events = deque(storage.place.events(), maxlen=1)
+        with suppress(IndexError, ValueError, KeyError, TypeError):
+            found.append(datetime.fromisoformat(json.loads(events[-1][1])["at"]))
+    return max(found, default=None)
 
 
 def _runs(storage: SweepStorage, heard: datetime | None) -> bool:
@@ -94,13 +116,13 @@ def _runs(storage: SweepStorage, heard: datetime | None) -> bool:
 
 def told(status: dict[str, Any]) -> str:
     """The lines of a status."""
-    counts, best = status["trials"], status["best"]
-    states = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
-    n_begun = sum(counts[state] for state in STATES)
+    best = status["best"]
     lines = [
         f"{status['name']}: {status['description']}",
-        f"{status['state']}; {n_begun} of {counts['planned']} trials: {states or 'none yet'}",
+        f"{status['state']}; {_told_counts(status['trials'])}",
     ]
+    if fresh := status["confirm"]:
+        lines.append(f"confirmation: {_told_counts(fresh)}")
     if best:
         lines.append(f"best {_told_trial(best, ranked_by(status['metric']))}")
     lines += [f"under way {_told_trial(trial, ranked_by(status['metric']))}" for trial in status["under_way"] if trial]
@@ -112,6 +134,16 @@ def told(status: dict[str, Any]) -> str:
     if status["state"] == "stopped":
         lines.append(f"go on with: {status['resume']}")
     return "\n  ".join(lines)
+
+
+def _told_counts(counts: dict[str, int]) -> str:
+    """'3 of 20 trials: 2 complete, 1 running'."""
+    states = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
+    return f"{_n_ended(counts) + counts['running']} of {counts['planned']} trials: {states or 'none yet'}"
+
+
+def _n_ended(counts: dict[str, int]) -> int:
+    return sum(counts[state] for state in STATES if state != "running")
 
 
 def _told_trial(trial: dict[str, Any], name: str) -> str:
@@ -140,10 +172,11 @@ def listing_table(found: Sequence[dict[str, Any]]) -> Table:
             table.add_row(one["name"], one["error"], "", "", "")
             continue
         best, metric = one["best"], ranked_by(one["metric"])
-        n_ended = sum(one["trials"][state] for state in STATES) - one["trials"]["running"]
+        parts = [one["trials"], *([one["confirm"]] if one["confirm"] else [])]
+        trials = " + ".join(f"{_n_ended(part)}/{part['planned']}" for part in parts)
         ago = f"{_age(one['last_event'])} ago" if one["last_event"] else ""
         value = f"{metric} {number(best[metric])}" if best and best[metric] is not None else ""
-        table.add_row(one["name"], one["state"], f"{n_ended}/{one['trials']['planned']}", value, ago)
+        table.add_row(one["name"], one["state"], trials, value, ago)
     return table
 
 

@@ -16,6 +16,7 @@ const compare = {
   numbers(pins) {
     const rows = [['state', (i) => STATE[i], false]];
     for (const one of DIMENSIONS) rows.push([one.label, (i) => shownOf(one, one.read(i)), one.name === METRIC]);
+    if (DATA.seed_moves && pins.length > 1) rows.push([`against 1; a seed moves ${nats(DATA.seed_moves.sd)}`, (i) => this.against(pins[0], i), true]);
     const others = Object.keys(DATA.columns).filter((name) => name in CONFIG_LABELS && !dimensionOf(name));
     for (const name of others) rows.push([CONFIG_LABELS[name], (i) => shown(column(name)[i]), false]);
     rows.push(['best epoch', (i) => shown(column('best_epoch')[i]), false], ['training', (i) => duration(column('seconds')[i]), false]);
@@ -23,6 +24,13 @@ const compare = {
     return rows.filter(([, read, always]) => always || pins.length === 1 || differs(read))
       .filter(([label, , always]) => always || pins.length > 1 || !Object.values(CONFIG_LABELS).includes(label))
       .map(([label, read]) => el('tr', {}, el('th', { scope: 'row' }, label), pins.map((i) => el('td', {}, read(i)))));
+  },
+
+  // How far a trial is ahead of another one, and whether that is more than a seed does.
+  against(first, i) {
+    if (i === first || !isSound(i) || !isSound(first)) return '\u2013';
+    const ahead = score(i) - score(first);
+    return `${ahead > 0 ? '+' : ''}${nats(ahead)}: ${Math.abs(ahead) > DATA.seed_moves.least ? 'decided' : 'not decided'}`;
   },
 
   pictures(pins) {

@@ -17,8 +17,11 @@ const table = {
     });
     const { read } = { read: (name) => dimensionOf(name) || dimension(name, name.replaceAll('_', ' '), {}) };
     const metrics = DIMENSIONS.filter((one) => one.isNats);
+    const fresh = [['confirmed_rank', 'confirmed rank', {}], ['confirmed_mean', 'mean of fresh seeds', { isNats: true, better: 1 }],
+      ['confirmed_std', 'sd of fresh seeds', { isNats: true }], ['shrinkage', 'shrinkage', { isNats: true }]]
+      .filter(([name]) => name in DATA.columns).map((one) => dimension(...one));
     const hasError = column('error').some(Boolean);
-    this.columns = [read('rank'), dimension('trial_id', 'trial', {}), read('state'), ...(SWEEP ? [read('sweep')] : []), ...metrics,
+    this.columns = [read('rank'), dimension('trial_id', 'trial', {}), read('state'), ...(SWEEP ? [read('sweep')] : []), ...fresh, ...metrics,
       ...SETTINGS, dimension('best_epoch', 'best epoch', {}), read('epochs'), dimension('seconds', 'seconds', { isSeconds: true }), ...(hasError ? [read('error')] : [])];
   },
 

@@ -295,3 +295,32 @@ def test_a_trial_whose_numbers_are_not_finite_is_skipped_with_a_line(
     assert _export(swept, said, top_k=3) == [second.trial_id, third.trial_id]
     assert f"Skipped trial {first.trial_id}: weights that have diverged: the distortion is nan" in said
     assert _numbers(swept, 1)["rank"] == 1
+
+
+def test_confirmed_configurations_come_first_each_with_the_model_of_its_best_fresh_seed(
+    trained_once: SweepRecord, tmp_path: Path, said: list[str]
+) -> None:
+    """The trained trials are the fresh seeds of two configurations of a search that has left no model of them."""
+    part = copied_to(tmp_path / "demo" / "confirm", trained_once)
+    names = ("0000-1", "0000-2", "0001-1", "0001-2")
+    for one, name in zip(part.trials, names, strict=True):
+        (part.folder / "trials" / one.trial_id).rename(part.folder / "trials" / name)
+        one.trial_id = name
+    manifest = {"confirms": ["0004", "0002"], "space": {"trials": 2, "repeats": 2}}
+    search = [replace(record(f"000{n}", [-1.0 - n]), has_model=False) for n in range(5)]
+    swept = replace(
+        part,
+        folder=tmp_path / "demo",
+        trials=search,
+        confirmation=replace(part, manifest=manifest, name="demo/confirm"),
+    )
+    found = export_best(swept, Path("unused"), 3, said.append)
+    means = {name: sum(one.score for one in part.trials if one.configuration == name) for name in ("0000", "0001")}
+    best_first = sorted(means, key=means.__getitem__, reverse=True)
+    expected = [ranked([one for one in part.trials if one.configuration == name])[0] for name in best_first]
+    assert [one.trial for one in found] == [f"confirm/{one.trial_id}" for one in expected]
+    numbers = _numbers(swept, 1)
+    assert numbers["trial_id"] == f"confirm/{expected[0].trial_id}"
+    assert numbers["configuration"] == {"0000": "0004", "0001": "0002"}[best_first[0]]
+    assert numbers["confirmed"]["mean"] == pytest.approx(means[best_first[0]] / 2)
+    assert load_model(swept.folder / "best/1")[1].config == expected[0].config

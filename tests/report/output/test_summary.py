@@ -9,6 +9,7 @@ import pytest
 from report.models.checkpoints import Checkpoint
 from report.models.evaluated import EvaluatedModel
 from report.output.summary import summary
+from tests.material.fresh import searched_and_confirmed
 from tests.material.reports import record, sweep
 from tuning.records import State, SweepRecord, TrialRecord
 from vae.config import TrialConfig
@@ -225,3 +226,31 @@ def test_a_front_of_nothing_yet_is_said_to_be_so(tmp_path: Path) -> None:
 
 def test_a_sweep_of_one_objective_has_no_front(tmp_path: Path) -> None:
     assert FRONT not in summary(sweep(tmp_path, [of_vae()]), [])
+
+
+def test_fresh_seeds_stand_beside_what_the_search_found(tmp_path: Path) -> None:
+    text = summary(searched_and_confirmed(tmp_path), [])
+    first, second = tables(text)["The best, with fresh seeds"]
+    assert (first["rank"], first["rank in the search"], first["configuration"]) == ("1", "2", "0002")
+    assert (first["validation ELBO, fresh seeds"], first["in the search"], first["shrinkage"]) == (
+        *("-101.00", "-100.50"),
+        "0.50",
+    )
+    assert (second["standard deviation"], second["seeds"], second["shrinkage"]) == ("1.41", "2", "4.00")
+    assert "fresh seeds find 0.50 nats less than the search did, the winner's curse." in text
+    assert "1 and 2 cannot be told apart" in text
+    assert "1 is ahead of 2 by 2.00 nats; a seed moves 1.41: not decided (95 % interval -4.08 to 8.08)." in text
+
+
+def test_a_sweep_with_repeats_says_whether_its_first_is_ahead_by_more_than_a_seed_does(tmp_path: Path) -> None:
+    trials = [record(f"{n:04d}-{k}", [elbo - k]) for n, elbo in enumerate((-100.0, -120.0)) for k in (1, 2, 3)]
+    assert "0000 is ahead of 0001 by 20.00 nats; a seed moves 1.00: decided (95 %" in summary(
+        sweep(tmp_path, trials), []
+    )
+
+
+def test_a_fresh_seed_that_failed_is_named_with_where_it_is(tmp_path: Path) -> None:
+    of = searched_and_confirmed(tmp_path)
+    assert of.confirmation is not None
+    of.confirmation.trials[1].state, of.confirmation.trials[1].error = "failed", "RuntimeError: gone"
+    assert summary(of, []).endswith("Failed trials:\n\n- confirm/0000-2: RuntimeError: gone\n")

@@ -12,7 +12,9 @@ from report.page.contents import MOST_PICTURES, contents, how_it_ended, with_pic
 from report.page.document import as_json, embedded, page
 from report.page.pictures import Album
 from tests.material import reports
+from tests.material.fresh import searched_and_confirmed
 from tests.material.pages import WICKED, made_up, shown, text_of
+from tuning.confirmed import confirmed
 from tuning.records import SweepRecord, pareto_front
 from tuning.view.leaderboard import leaderboard_csv
 
@@ -123,3 +125,15 @@ def test_a_sweep_that_lacks_trials_was_stopped() -> None:
 
 def test_a_page_of_no_trials_is_a_page() -> None:
     assert embedded(page(contents(made_up(0), {}, Album(), "running")))["n"] == 0
+
+
+def test_the_page_has_what_fresh_seeds_say_as_the_leaderboard_has_it() -> None:
+    sweep = searched_and_confirmed(Path("nowhere"))
+    data = contents(sweep, {}, Album(), "ended")
+    expected = csv.DictReader(io.StringIO(leaderboard_csv(sweep.trials, confirmed(sweep)).decode()))
+    assert [without(row, "front") for row in rows_of(data)] == list(expected)
+    assert data["seed_moves"]["sd"] == pytest.approx(2**0.5)
+    assert data["seed_moves"]["least"] == pytest.approx(
+        4.30265 * 2, rel=1e-4
+    )  # t of 2 degrees, times sd, times sqrt(2)
+    assert contents(made_up(12), {}, Album(), "ended")["seed_moves"] is None

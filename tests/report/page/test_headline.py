@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from report.page.headline import best_lines, hints, warnings
+from tests.material.fresh import searched_and_confirmed
 from tests.material.reports import record, sweep
 from tuning.records import SweepRecord, TrialRecord
 
@@ -62,3 +63,24 @@ def test_a_range_whose_edge_the_best_crowd_should_be_wider() -> None:
     line = "The best 5 trials crowd the edge of \N{GREEK SMALL LETTER BETA}: try values above 10."
     assert hints(of(*best_first)) == [line]
     assert hints(of(*best_last)) == []
+
+
+def test_the_head_goes_by_fresh_seeds_and_says_what_the_search_had_found() -> None:
+    lines = best_lines(searched_and_confirmed(NOWHERE))
+    assert lines[0].startswith(
+        "Configuration 0002: validation ELBO \N{MINUS SIGN}101.00 \N{PLUS-MINUS SIGN} 1.41 "
+        "(mean and standard deviation of 2 fresh seeds) nats per image, at latent size 2"
+    )
+    assert lines[1].startswith("It is 2.00 nats ahead of configuration 0001; a seed moves 1.41: not decided (95 %")
+    assert lines[2].startswith("1 and 2 cannot be told apart")
+    assert lines[3] == (
+        "The search had it at rank 2; fresh seeds find 0.50 nats less than the search did, the winner's curse."
+    )
+
+
+def test_a_lead_is_compared_with_what_a_seed_does_where_that_is_known() -> None:
+    trials = [record(f"{n:04d}-{k}", [elbo - k]) for n, elbo in enumerate((-100.0, -120.0)) for k in (1, 2, 3)]
+    assert (
+        "20.00 nats ahead of configuration 0001; a seed moves 1.00: decided (95 % interval"
+        in best_lines(of(*trials))[1]
+    )

@@ -27,6 +27,16 @@ def test_an_estimate_is_worked_out_from_the_seconds_of_an_epoch(monkeypatch: pyt
     assert lines[4].endswith(" MiB stays of every trial")
 
 
+def test_an_estimate_counts_the_confirmation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cost_module, "_epoch_seconds", lambda plan, config, cluster, slots: 2.0)
+    monkeypatch.setattr(cost_module.os, "sched_getaffinity", lambda process: {0, 1, 2})
+    lines = estimate(plan(confirm={"top": 5, "seeds": 4, "epochs": 30}), Request(), 3)
+    # 600 epochs of 2 s on 3 workers
+    assert lines[3] == (
+        "then the best 5 again with 4 fresh seeds each, up to 3 at a time: 600 epochs, none stopped early: 7 min"
+    )
+
+
 def test_an_estimate_says_how_many_seeds_each_configuration_has(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cost_module, "_epoch_seconds", lambda plan, config, cluster, slots: 2.0)
     monkeypatch.setattr(cost_module.os, "sched_getaffinity", lambda process: {0, 1, 2})

@@ -29,6 +29,22 @@ FAULTS: dict[str, Faulty] = {
         changed("type: tpe", "type: cmaes"),
         "line 10, search.activation.type: 'categorical' with sampler cmaes, which searches numbers only",
     ),
+    "more to confirm than there is": (
+        BASE + "confirm: {top: 13}\n",
+        "line 17, confirm.top: the best 13 of 12 configurations; allowed: at most 12",
+    ),
+    "fewer epochs to confirm": (
+        BASE + "confirm: {epochs: 8}\n",
+        "line 17, confirm.epochs: 8 epochs, fewer than the 9 of the search; allowed: as many, or more",
+    ),
+    "one seed to confirm": (
+        BASE + "confirm: {seeds: 1}\n",
+        "line 17, confirm.seeds: 1: input should be greater than or equal to 2",
+    ),
+    "an unknown key of the confirmation": (
+        BASE + "confirm: {seed: 3}\n",
+        "line 17, confirm.seed: no such key; did you mean 'seeds'? allowed: top, seeds, epochs",
+    ),
     "gp with early stopping": (
         changed("type: tpe", "type: gp"),
         "line 14, sampler.type: 'gp' with scheduler asha: it learns from trials that ran to their end, of which early "
@@ -288,3 +304,25 @@ def test_a_fault_of_the_search_is_not_said_of_compare_as_well(file: Path) -> Non
 def test_what_the_command_line_fixes_is_no_longer_compared(file: Path) -> None:
     assert load(file, _comparing("beta"), settings=["beta=2.0"]).compare is None
     assert load(file, _comparing("beta"), settings=["activation=relu"]).compare == "beta"
+
+
+def test_a_seed_that_is_searched_and_two_objectives_cannot_be_confirmed(file: Path) -> None:
+    searched = changed("  beta:", "  seed: {type: int, low: 0, high: 9}\n  beta:").replace(", beta: 1.0}", "}")
+    fault = "line 9, search.seed: seed with confirm, which gives each trial its own; leave one of them out"
+    assert_refused(file, searched + "confirm: {}\n", fault)
+    front = changed("metric: val_elbo", "metric: rate_distortion").replace("asha, grace_epochs: 3", "none")
+    reason = "two objectives have a front and no best configuration; allowed: val_elbo, val_distortion"
+    assert_refused(file, front + "confirm: {}\n", f"line 17, confirm: confirm with metric rate_distortion: {reason}")
+
+
+def test_a_confirmation_is_five_configurations_with_four_seeds_and_the_command_line_may_change_it(file: Path) -> None:
+    space = load(file, BASE + "confirm: {epochs: 20}\n", confirm={"top": 3, "seeds": 2})
+    assert space.confirm is not None
+    assert (space.confirm.top, space.confirm.seeds, space.confirm.epochs) == (3, 2, 20)
+    for written in ("confirm:\n", "confirm: {}\n"):
+        plain = load(file, BASE + written).confirm
+        assert plain is not None
+        assert (plain.top, plain.seeds, plain.epochs) == (5, 4, None)
+    assert load(file, BASE).confirm is None
+    refused = "--confirm 13x2 (confirm.top): the best 13 of 12 configurations; allowed: at most 12"
+    assert_refused(file, BASE, refused, confirm={"top": 13, "seeds": 2})

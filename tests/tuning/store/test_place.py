@@ -17,7 +17,7 @@ from tuning.layout import LEDGER_FILE, MANIFEST_FILE
 from tuning.records import TrialRecord
 from tuning.store import place as place_module
 from tuning.store.ledger import Ledger
-from tuning.store.place import SweepStorage, created, held, locate, open_existing, refuse_existing
+from tuning.store.place import SweepStorage, created, held, held_part, is_held, locate, open_existing, refuse_existing
 from vae.config import TrialConfig
 
 NO_BYTES = 0
@@ -417,3 +417,20 @@ def test_where_there_is_no_sweep_at_all_the_message_says_so(tmp_path: Path) -> N
 def test_workers_write_to_the_folder(tmp_path: Path) -> None:
     SweepStorage(tmp_path / "x").trial_files("0007").write("model.safetensors", b"weights")
     assert (tmp_path / "x" / "trials" / "0007" / "model.safetensors").read_bytes() == b"weights"
+
+
+def test_a_part_of_a_sweep_is_below_it_and_its_commands_are_those_of_the_whole(tmp_path: Path) -> None:
+    whole = SweepStorage(tmp_path / "runs" / "x", "s3://bucket/sweeps/x")
+    part = whole.part("confirm")
+    assert (part.folder, part.uri, part.name) == (whole.folder / "confirm", "s3://bucket/sweeps/x/confirm", "x/confirm")
+    assert part.resume_command == whole.resume_command
+    assert part.report_command == whole.report_command
+
+
+def test_a_part_is_made_when_it_is_held_and_the_whole_is_not_let_go(tmp_path: Path) -> None:
+    whole = SweepStorage(tmp_path / "x")
+    whole.folder.mkdir()
+    with held(whole), held_part(whole.part("confirm")):
+        assert is_held(whole)
+        assert is_held(whole.part("confirm"))
+    assert not is_held(whole.part("confirm"))

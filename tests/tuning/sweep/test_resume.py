@@ -101,11 +101,11 @@ def test_a_trial_that_runs_again_has_not_failed_for_those_who_read_the_ledger(fo
 def test_the_last_lines_say_what_is_left_to_do(folder: Path) -> None:
     found = read(folder)
     again = "1 trial failed, and can be tried again with: RESUME --retry-failed"
-    assert how_to_go_on(found.plan, found.past, "RESUME") == [again]
-    assert how_to_go_on(found.plan, found.past[:2], "RESUME") == [
+    assert how_to_go_on(True, found.past, "RESUME") == [again]
+    assert how_to_go_on(False, found.past[:2], "RESUME") == [
         "Stopped before the end; nothing is lost. Go on with: RESUME"
     ]
-    assert how_to_go_on(found.plan, [found.past[0]] * 4, "RESUME") == []
+    assert how_to_go_on(True, [found.past[0]] * 4, "RESUME") == []
 
 
 def test_other_versions_are_said_in_one_line_where_there_is_something_to_run(folder: Path) -> None:

@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 from rich.console import Console
 from rich.table import Table
 
+from tests.material.fresh import searched_and_confirmed
 from tests.material.records import metrics, trial
+from tuning.confirmed import confirmed
 from tuning.records import TrialRecord
 from tuning.view import leaderboard as leaderboard_module
-from tuning.view.leaderboard import LeaderboardFile, best_table, leaderboard, leaderboard_csv
+from tuning.view.leaderboard import LeaderboardFile, best_table, best_tables, leaderboard, leaderboard_csv
 from vae.config import HYPERPARAMETERS, TrialConfig
 from vae.model.metrics import EpochMetrics, Terms
 
@@ -286,3 +288,33 @@ def test_with_two_objectives_the_front_is_marked() -> None:
     table = best_table(records, [], 5)
     assert heading(table)[-1] == "pareto"
     assert [(row[1], row[-1]) for row in cells(table)] == [("0001", "yes"), ("0000", "yes"), ("0002", "")]
+
+
+def test_what_fresh_seeds_say_stands_beside_the_rank_of_the_search() -> None:
+    sweep = searched_and_confirmed(Path("nowhere"))
+    rows = list(csv.DictReader(io.StringIO(leaderboard_csv(sweep.trials, confirmed(sweep)).decode())))
+    names = ("rank", "confirmed_rank", "confirmed_mean", "confirmed_n", "shrinkage")
+    assert [[row[name] for name in names] for row in rows] == [
+        ["1", "2", "-103.0", "2", "4.0"],
+        ["2", "1", "-101.0", "2", "0.5"],
+        ["3", "", "", "", ""],
+    ]
+    assert [float(row["confirmed_std"]) for row in rows[:2]] == pytest.approx([math.sqrt(2)] * 2)
+    assert "confirmed_rank" not in leaderboard_csv(sweep.trials).decode()
+
+
+def test_a_sweep_ends_with_a_second_table_where_fresh_seeds_confirm_it() -> None:
+    sweep = searched_and_confirmed(Path("nowhere"))
+    assert len(best_tables(sweep.trials, [], ["beta"], 3)) == 1
+    _, table = best_tables(sweep.trials, confirmed(sweep), ["beta"], 3)
+    cells = [list(column.cells) for column in table.columns]
+    assert cells[:4] == [["1", "2"], ["2", "1"], ["0002", "0001"], ["2", "2"]]
+    assert cells[4] == ["-101.00 \N{PLUS-MINUS SIGN} 1.41", "-103.00 \N{PLUS-MINUS SIGN} 1.41"]
+    assert cells[5:7] == [["-100.50", "-99.00"], ["0.50", "4.00"]]
+    assert str(table.caption).startswith("1 and 2 cannot be told apart")
+
+
+def test_a_table_of_configurations_says_which_of_them_cannot_be_told_apart() -> None:
+    trials = [trial(f"{n:04d}-{k}", [80.0 + n + 9 * k], seed=k) for n in range(2) for k in (1, 2)]
+    assert str(best_table(trials, [], 3).caption).startswith("1 and 2 cannot be told apart: ")
+    assert best_table(trials[:3], [], 3).caption is None  # the second has one seed so far

@@ -11,6 +11,7 @@ from tests.material.plans import plan
 from tuning.cluster.allot import Cluster, Node
 from tuning.errors import StorageError
 from tuning.layout import MANIFEST_FILE
+from tuning.plan.confirm import confirming
 from tuning.records import TrialRecord
 from tuning.store.ledger import Ledger
 from tuning.store.place import SweepStorage, held, is_held, sweeps_in
@@ -88,3 +89,38 @@ def test_the_list_has_every_sweep_and_the_fault_of_one_that_is_damaged(storage: 
 def test_where_there_is_no_sweep_the_status_is_a_fault(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="not a sweep"):
         status(SweepStorage(tmp_path / "none"))
+
+
+def test_a_sweep_that_is_to_be_confirmed_is_finished_only_when_both_parts_are(tmp_path: Path) -> None:
+    storage = SweepStorage(tmp_path / "p")
+    storage.folder.mkdir()
+    of = plan(trials=2, epochs=1, scheduler={"type": "none"}, confirm={"top": 2, "seeds": 3})
+    write_manifest(storage, of, CLUSTER)
+    ledger = Ledger(storage.place)
+    records = [TrialRecord(f"000{n}", PARAMS, of.space.config(PARAMS | {"latent_size": 4 + n}, 3)) for n in range(2)]
+    for record in records:
+        record.params = PARAMS | {"latent_size": record.config.latent_size}
+        ledger.proposed(record)
+        ledger.started(record)
+        record.history.append(of_elbo(1, -100.0))
+        ledger.epoch(record, record.history[-1])
+        finish(ledger, record)
+    ledger.close()
+    none = {"planned": 6, "complete": 0, "pruned": 0, "failed": 0, "running": 0}
+    assert (status(storage)["state"], status(storage)["confirm"]) == ("stopped", none)
+    part = storage.part("confirm")
+    part.folder.mkdir()
+    confirmation = confirming(of, records, part.name)
+    assert confirmation is not None
+    write_manifest(part, confirmation, CLUSTER)
+    ledger = Ledger(part.place)
+    for number, params in enumerate(confirmation.space.first_trials):
+        for repeat in (1, 2, 3):
+            one = TrialRecord(f"000{number}-{repeat}", params, confirmation.space.config(params, 3 + repeat))
+            ledger.proposed(one)
+            finish(ledger, one)
+    ledger.close()
+    assert (status(storage)["state"], status(storage)["confirm"]) == ("finished", none | {"complete": 6})
+    assert "confirmation: 6 of 6 trials: 6 complete" in told(status(storage))
+    assert [one["name"] for one in listing(sweeps_in(str(tmp_path)))] == ["p"]
+    assert "2/2 + 6/6" in list(listing_table([status(storage)]).columns[2].cells)
