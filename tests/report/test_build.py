@@ -239,7 +239,7 @@ def test_a_report_has_the_same_files_whatever_the_number_of_cores(copied: SweepR
     for folder in ("best", "report"):
         names = {path.relative_to(copied.folder) for path in (copied.folder / folder).rglob("*") if path.is_file()}
         names = {name for name in names if "tfevents" not in name.name and name.name != "index.html"}  # have a date
-        assert len(names) > 20
+        assert len(names) >= 10
         for name in names:
             assert (copied.folder / name).read_bytes() == (other.folder / name).read_bytes(), name
 
