@@ -3,7 +3,8 @@
     bash benchmarks/gpu_check.sh
 
 Each section is a process of its own with a time limit, and a section that fails is a row that says so: what has been
-measured by then is in the table. --rehearse runs every section with small sizes, on a CPU too.
+measured by then is in the table, which is written after every section. --rehearse runs every section with small sizes,
+on a CPU too.
 """
 
 import argparse
@@ -22,7 +23,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 from torch import Tensor, nn
@@ -47,6 +48,8 @@ CONFIG = TrialConfig(latent_size=20, hidden_units=400)
 FRAME = Frame((400,), (24,), ("relu",))
 N_PIXELS = 784
 SECONDS = 490  # of all sections: the call is to take under nine minutes, the installation of wheels included
+STARTING = 10  # seconds without which a section is not begun
+STOPPING = 15  # seconds before the end of its section in which it is told to end, to say how far it came
 TOLERANCE = {"float64": 1e-9, "float32": 0.05}  # nats; TF32 rounds the factors of products to 10 bits
 
 
@@ -91,19 +94,21 @@ def images(n_train: int, is_small: bool) -> tuple[Tensor, Tensor]:
 Rows = Iterator[tuple[str, str]]
 
 
-def tests(sizes: Sizes, is_small: bool) -> Rows:
+def tests(sizes: Sizes, is_small: bool, seconds: float) -> Rows:
     """The tests that need a GPU; in a rehearsal they are only collected."""
-    collected = ["--collect-only"] if device() == "cpu" else []
-    command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider", *collected, "tests/vae"]
-    ended = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
-    lines = ended.stdout.strip().splitlines() or [ended.stderr.strip()[-200:]]
-    yield "tests marked gpu", lines[-1].strip("= ")
+    how = ["-q", "--collect-only"] if device() == "cpu" else ["-v"]
+    command = [sys.executable, "-m", "pytest", *how, "-m", "gpu", "-p", "no:cacheprovider", "tests/vae"]
+    with tempfile.TemporaryFile() as told:
+        code = waited(subprocess.Popen(command, cwd=REPOSITORY, stdout=told, stderr=told), seconds - STOPPING)
+        lines = text_of(told).strip().splitlines() or ["nothing was told"]
+    n_passed = sum(" PASSED " in line for line in lines)
+    yield "tests marked gpu", f"NOT ENDED, {n_passed} passed by then" if code is None else lines[-1].strip("= ")
     for line in lines:
         if line.startswith(("FAILED", "ERROR")):
             yield "", line[:300]
 
 
-def exactness(sizes: Sizes, is_small: bool) -> Rows:
+def exactness(sizes: Sizes, is_small: bool, seconds: float) -> Rows:
     """The largest difference between trials of a pack and the same trials alone, on this device."""
     data = images(sizes.exact_images, is_small)
     for precision in ("float64", "float32"):
@@ -138,7 +143,7 @@ def remark(pack: Pack) -> str:
     return " (no CUDA graph)" if pack.stack.loop.graph is None else ""
 
 
-def speed(sizes: Sizes, is_small: bool) -> Rows:
+def speed(sizes: Sizes, is_small: bool, seconds: float) -> Rows:
     """Trial-epochs a second of full packs, evaluation included."""
     data, shape = images(sizes.n_train, is_small), ShapeClass.of(CONFIG, FRAME)
     for n_slots in sizes.slots:
@@ -201,7 +206,7 @@ class Utilisation:
         return f"{statistics.mean(self._seen):.0f} %" if self._seen else "not known"
 
 
-def plain(sizes: Sizes, is_small: bool) -> Rows:
+def plain(sizes: Sizes, is_small: bool, seconds: float) -> Rows:
     """As many processes as a user would start: each a DataLoader loop with torch's own layers and Adam."""
     context = multiprocessing.get_context("spawn")
     barrier, results = context.Barrier(sizes.n_processes), context.Queue()
@@ -209,13 +214,13 @@ def plain(sizes: Sizes, is_small: bool) -> Rows:
     processes = [context.Process(target=_plain_process, args=arguments) for _ in range(sizes.n_processes)]
     for process in processes:
         process.start()
-    seconds = [results.get(timeout=200) * sizes.n_train / sizes.n_plain for _ in processes]
+    times = [results.get(timeout=seconds) * sizes.n_train / sizes.n_plain for _ in processes]
     for process in processes:
         process.join()
-    rate = sizes.n_processes / statistics.median(seconds)
+    rate = sizes.n_processes / statistics.median(times)
     yield (
         f"{sizes.n_processes} plain processes on this {device()}: trial-epochs/s",
-        f"{rate:.2f} ({min(seconds):.1f} to {max(seconds):.1f} s an epoch, scaled from {sizes.n_plain:,} images)",
+        f"{rate:.2f} ({min(times):.1f} to {max(times):.1f} s an epoch, scaled from {sizes.n_plain:,} images)",
     )
 
 
@@ -246,34 +251,62 @@ def _plain_process(n_images: int, is_small: bool, barrier: Any, results: Any) ->
     results.put(seconds_of(epoch))
 
 
-def sweep(sizes: Sizes, is_small: bool) -> Rows:
+def sweep(sizes: Sizes, is_small: bool, seconds: float) -> Rows:
     """From the command to the end of the report, twice: the second time compiled code is there already."""
+    ends = time.monotonic() + seconds - STOPPING
     for turn in ("first",) if is_small else ("first", "second"):
-        with tempfile.TemporaryDirectory() as folder:
-            yield f"sweep.py {' '.join(sizes.sweep)}, {turn} time", swept(sizes.sweep, Path(folder))
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+            what = f"sweep.py {' '.join(sizes.sweep)}, {turn} time"
+            yield what, swept(sizes.sweep, Path(folder), ends - time.monotonic())
 
 
-def swept(arguments: tuple[str, ...], storage: Path) -> str:
+def swept(arguments: tuple[str, ...], storage: Path, limit: float) -> str:
+    """What one sweep took, and where it has spent its start; of one that took too long, how far it came."""
     command = [sys.executable, str(REPOSITORY / "sweep.py"), *arguments, "--name", "it", "--storage", str(storage)]
     started = time.perf_counter()
-    ended = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
-    seconds = time.perf_counter() - started
-    if ended.returncode:
-        return f"exit code {ended.returncode}: {ended.stderr[-300:]}"
-    trials = read_trials(Folder(storage / "it"))
+    with tempfile.TemporaryFile() as told:
+        process = subprocess.Popen(command, cwd=REPOSITORY, stdout=told, stderr=told)
+        code = waited(process, limit)
+        seconds = time.perf_counter() - started
+        last = " ".join(text_of(told).split())[-300:]
+    if code:
+        return f"exit code {code}: {last}"
+    ending = [f"NOT ENDED; its last words: {last or 'none'}"] if code is None else []
+    return "; ".join([f"{seconds:.0f} s", *so_far(storage / "it", seconds), *ending])
+
+
+def waited(process: subprocess.Popen[bytes], limit: float) -> int | None:
+    """The exit code; None: it took longer, and was told to end or, if that takes too long, killed."""
+    try:
+        return process.wait(max(1.0, limit))
+    except subprocess.TimeoutExpired:
+        process.terminate()  # not Ctrl-C, which the commands of a shell in the background do not hear
+    try:
+        process.wait(STOPPING * 0.6)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    return None
+
+
+def so_far(folder: Path, seconds: float) -> list[str]:
+    """The trials and epochs in a sweep's ledger, how long its parts took to start, and what its manifest notes."""
+    if not (folder / "manifest.json").exists():
+        return ["no trial had begun"]
+    trials, run = read_trials(Folder(folder)), json.loads((folder / "manifest.json").read_text())["runs"][-1]
     n_epochs = sum(len(trial.history) for trial in trials)
     states = ", ".join(f"{n} {state}" for state, n in Counter(trial.state for trial in trials).items())
-    speed = f"{n_epochs} trial-epochs, {n_epochs / seconds:.1f} a second"
-    return "; ".join([f"{seconds:.0f} s, {speed}", states, *run_notes(storage / "it")])
+    starts = ", ".join(f"{name} {since:.0f}" for name, since in run.get("start_seconds", {}).items())
+    told = [states or "no trial had begun", f"seconds to {starts}" if starts else "no epoch had ended"]
+    return [f"{n_epochs} trial-epochs, {n_epochs / seconds:.1f} a second", *told, *run.get("notes", [])]
 
 
-def run_notes(folder: Path) -> list[str]:
-    """What the run's manifest says of fallbacks."""
-    found: list[str] = json.loads((folder / "manifest.json").read_text())["runs"][-1].get("notes", [])
-    return found
+def text_of(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode(errors="replace")
 
 
-SECTIONS: dict[str, tuple[Callable[[Sizes, bool], Rows], int]] = {  # with the seconds that each may take
+SECTIONS: dict[str, tuple[Callable[[Sizes, bool, float], Rows], int]] = {  # with the seconds that each may take
     "speed": (speed, 150),
     "exactness": (exactness, 100),
     "plain": (plain, 60),
@@ -291,10 +324,12 @@ def main() -> int:
     parser.add_argument("--output", type=Path, help="the Markdown file; default: only to the screen")
     parser.add_argument("--only", choices=SECTIONS, action="append", help="this section; may be given several times")
     parser.add_argument("--within", choices=SECTIONS, help=argparse.SUPPRESS)  # the process of one section
+    parser.add_argument("--seconds", type=float, help=argparse.SUPPRESS)  # that it may take
     chosen = parser.parse_args()
     if chosen.within:
         prefer_fast_products(device())
-        for what, value in SECTIONS[chosen.within][0](SMALL if chosen.rehearse else FULL, chosen.rehearse):
+        sizes, measure = SMALL if chosen.rehearse else FULL, SECTIONS[chosen.within][0]
+        for what, value in measure(sizes, chosen.rehearse, chosen.seconds):
             print(row(what, value), flush=True)
         return 0
     if device() == "cpu" and not chosen.rehearse:
@@ -324,18 +359,26 @@ def table(chosen: argparse.Namespace) -> int:
 
 def section(name: str, is_small: bool, seconds: float) -> tuple[list[str], str]:
     """The rows that a section's process printed, and why it ended early; '' where it did not."""
-    command = [sys.executable, "-m", "benchmarks.gpu_check", "--within", name, *(["--rehearse"] if is_small else [])]
-    process = subprocess.Popen(
-        command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
-    try:
-        out, err = process.communicate(timeout=max(1.0, seconds))
-        error = "" if process.returncode == 0 else f"exit code {process.returncode}: {err.strip()[-400:]}"
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)  # the section and what it has started
-        out, err = process.communicate()
-        error = f"took longer than {seconds:.0f} s"
-    return [line for line in out.splitlines() if line.startswith("| ")], " ".join(error.split())
+    if seconds < STARTING:
+        return [], "no time was left for it"
+    command = [sys.executable, "-m", "benchmarks.gpu_check", "--within", name, "--seconds", f"{seconds:.0f}"]
+    # Into files, not pipes: a process that outlives its section would hold a pipe open, and the table up.
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        process = subprocess.Popen(
+            [*command, *(["--rehearse"] if is_small else [])],
+            cwd=REPOSITORY,
+            stdout=out,
+            stderr=err,
+            start_new_session=True,
+        )
+        try:
+            code = process.wait(seconds)
+            error = f"exit code {code}: {text_of(err).strip()[-400:]}" if code else ""
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)  # the section and what it has started
+            process.wait()
+            error = f"took longer than {seconds:.0f} s"
+        return [line for line in text_of(out).splitlines() if line.startswith("| ")], " ".join(error.split())
 
 
 def row(what: str, value: str) -> str:
