@@ -8,11 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from optuna.trial import TrialState
 
 from benchmarks.curves import COLUMNS, Recorded
 from benchmarks.search_quality.numbers import Run, epochs_until, median_interval, quartiles, regret
+from benchmarks.search_quality.searches import make_search
 from benchmarks.search_quality.simulate import Found, Step, simulate
 from benchmarks.search_quality.surrogate import Surrogate, elbos, read
+from tuning.search.study import load_study
 from tuning.space.load import load_space
 
 EPOCHS = 4
@@ -150,3 +153,63 @@ def test_lines_of_recorded_curves_are_read_before_all_are_there(tmp_path: Path) 
     some = read(tmp_path / "some.jsonl")
     assert some.configurations.tolist() == [[2, 64, 0.1, 3.0]] * 2
     assert elbos(some).tolist() == [[-100.0, -95.0]] * 2
+
+
+class Valley:
+    """Curves that grow to -100 nats, and less the farther a learning rate is from 1e-3."""
+
+    def expected(self, params: Mapping[str, Any]) -> np.ndarray:
+        away = math.log10(params["learning_rate"] / 1e-3) ** 2
+        grown: np.ndarray = -100.0 - 20 * away - 60 / np.arange(1, 31)
+        return grown
+
+    def trained(self, expected: np.ndarray, seed: tuple[int, ...]) -> np.ndarray:
+        return expected
+
+    def epoch_seconds(self, params: Mapping[str, Any]) -> float:
+        return 1.0
+
+
+@pytest.mark.parametrize(
+    ("name", "may_end_at"),
+    [
+        ("random + ASHA 3/3", {3, 9, 27, 30}),
+        ("TPE + ASHA 1/3", {1, 3, 9, 27, 30}),
+        ("TPE + median", set(range(3, 31))),
+        ("Ray: OptunaSearch + ASHA", {1, 4, 16, 30}),  # with max_t=100, grace_period=1 and reduction_factor=4
+        ("Optuna: TPE + median", set(range(1, 31))),
+        ("Optuna: TPE + hyperband", set(range(1, 31))),
+    ],
+)
+def test_each_search_stops_trials_where_it_may_and_only_some(name: str, may_end_at: set[int], tmp_path: Path) -> None:
+    search, ends = make_search(name, load_space("beta_study"), 0, tmp_path), dict[int, int]()
+    decides = search.epoch
+
+    def noted(number: int, epoch: int, elbo: float) -> bool:
+        stops = decides(number, epoch, elbo)
+        if stops:
+            ends[number] = epoch
+        return stops
+
+    search.epoch = noted  # type: ignore[method-assign]
+    found = simulate(search, Valley(), 30, 4, 400, 0)
+    assert set(ends.values()) <= may_end_at
+    assert 30 in ends.values()
+    assert min(ends.values()) < 30
+    assert found.n_complete == sum(epoch == 30 for epoch in ends.values())
+    assert len(ends) <= found.n_trials <= len(ends) + 4
+
+
+def test_a_search_of_ours_tells_its_study_what_the_driver_would(tmp_path: Path) -> None:
+    simulate(make_search("TPE + ASHA 3/3", load_space("beta_study"), 0, tmp_path), Valley(), 30, 2, 100, 0)
+    trials = load_study(tmp_path).trials
+    done = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    stopped = [trial for trial in trials if trial.state == TrialState.PRUNED]
+    assert done
+    assert stopped
+    for trial in done:
+        assert len(trial.intermediate_values) == 30
+        assert trial.value == pytest.approx(Valley().expected(trial.params).max())
+    for trial in stopped:
+        assert max(trial.intermediate_values) in (3, 9, 27)
+    assert sum(len(trial.intermediate_values) for trial in trials) == 100
