@@ -13,6 +13,7 @@ before the next seed.
 import argparse
 import json
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from tuning.space.load import load_space
 from tuning.space.model import SearchSpace
 
 RESULTS = Path(__file__).parents[1] / "results" / "search_quality.md"
+ENOUGH = 50  # sweeps of a search
 SEED_SPREAD = 0.3  # nats between seeds of a good configuration on MNIST: 0.2 to 0.5 were seen
 
 
@@ -79,6 +81,7 @@ def write(file: Path, runs_file: Path, shown: Sequence[str]) -> None:
     head, runs = read_runs(runs_file)
     runs = [run for run in runs if run.search in {*OURS, *PLAIN}]
     seeds = sorted({run.seed for run in runs})
+    counts = Counter((run.search, run.slots) for run in runs).values()
     above = [
         f"    python -m benchmarks.search_quality --seeds {len(seeds)} --slots "
         f"{' '.join(map(str, sorted({run.slots for run in runs})))} --budget {max(run.budget for run in runs)}",
@@ -89,6 +92,7 @@ def write(file: Path, runs_file: Path, shown: Sequence[str]) -> None:
         f"trial has a seed's noise of {head['seed_spread']} nats. The best of the space, by the surrogate: "
         f"{head['best']:.2f} nats at {_configuration(head['best_configuration'])}.",
         "",
+        *_pilot(min(counts), max(counts)),
         "Regret: nats by which the trial that looks best is expected to miss that, without the luck of its seed. Cells "
         'are medians over sweeps with their quartiles; "not" where a sweep did not come there. No baseline is tried '
         "first. BOHB is left out: Ray's needs the packages hpbandster and ConfigSpace, which are not installed.",
@@ -96,6 +100,12 @@ def write(file: Path, runs_file: Path, shown: Sequence[str]) -> None:
     picture = file.with_suffix(".png")
     draw(runs, head["best"], picture, shown or names_of(runs)[:SHOWN])
     write_results(file, "What a sweep finds for its epochs", above, runs, head["best"], picture.name)
+
+
+def _pilot(fewest: int, most: int) -> list[str]:
+    if fewest >= ENOUGH:
+        return []
+    return [f"**A pilot: {fewest} to {most} sweeps of each search; {ENOUGH} are the aim.**", ""]
 
 
 def _configuration(values: dict[str, float]) -> str:
@@ -106,7 +116,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--curves", type=Path, default=CURVES_FILE, help="what benchmarks.curves wrote: .npz or lines")
     parser.add_argument("--seed-spread", type=float, default=SEED_SPREAD, help="nats, standard deviation over seeds")
-    parser.add_argument("--seeds", type=int, default=50)
+    parser.add_argument("--seeds", type=int, default=ENOUGH)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--slots", type=int, nargs="+", default=[1, 4, 32], help="trials at a time")
     parser.add_argument("--budget", type=int, default=600, help="trial-epochs of a sweep")

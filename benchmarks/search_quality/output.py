@@ -6,6 +6,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.ticker import FixedLocator, NullFormatter
 
 from benchmarks.search_quality.numbers import Run, epochs_until, median_interval, quartiles, regret
 from vae.files import LocalFiles
@@ -59,14 +60,14 @@ def _row(name: str, runs: Sequence[Run], best: float, at: Sequence[int], within:
 
 def _spread(values: Sequence[float], form: str) -> str:
     median, low, high = (format(value, form) if math.isfinite(value) else "not" for value in quartiles(values))
-    return f"{median} ({low} to {high})"
+    return median if low == high else f"{median} ({low} to {high})"
 
 
 def draw(runs: Sequence[Run], best: float, file: Path, shown: Sequence[str]) -> None:
     """Median regret against trial-epochs, and its quartiles where few lines are; a panel for each number of slots."""
     slots = sorted({run.slots for run in runs})
     figure, panels = plt.subplots(
-        1, len(slots), figsize=(5.2 * len(slots) + 1.2, 4.6), sharey=True, squeeze=False, layout="constrained"
+        1, len(slots), figsize=(5 * len(slots) + 3, 5), sharey=True, squeeze=False, layout="constrained"
     )
     colours = plt.get_cmap("tab10")
     for axes, n_slots in zip(panels[0], slots, strict=True):
@@ -75,10 +76,15 @@ def draw(runs: Sequence[Run], best: float, file: Path, shown: Sequence[str]) -> 
             if here:
                 _draw_line(axes, here, best, name, colours(place % 10))
         axes.set(title=f"{n_slots} slot{'s' if n_slots > 1 else ''}", xlabel="trial-epochs", yscale="log")
+        axes.yaxis.set_major_locator(FixedLocator([0.1, 0.3, 1, 3, 10, 30]))
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter(NullFormatter())
         axes.axhline(WITHIN, color="0.4", linewidth=0.8, linestyle=":")
         axes.grid(alpha=0.25, which="both")
     panels[0][0].set_ylabel("regret, nats (median, quartiles)")
-    figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
+    figure.legend(
+        *panels[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=len(slots) + 1, frameon=False
+    )
     file.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(file, dpi=130)
     plt.close(figure)
@@ -95,5 +101,16 @@ def _draw_line(axes: plt.Axes, runs: Sequence[Run], best: float, name: str, colo
 
 def write_results(file: Path, title: str, above: Sequence[str], runs: Sequence[Run], best: float, picture: str) -> None:
     """The Markdown file of a measurement: the picture lies beside it."""
-    text = "\n".join([f"# {title}", "", *above, "", f"![]({picture})", "", table(runs, best), ""])
+    text = "\n".join(
+        [
+            f"# {title}",
+            "",
+            *above,
+            "",
+            f"![Median regret against trial-epochs, a line for each search with its quartiles]({picture})",
+            "",
+            table(runs, best),
+            "",
+        ]
+    )
     LocalFiles(file.parent).write(file.name, text.encode())

@@ -59,8 +59,9 @@ class HeldOut:
 
     def __str__(self) -> str:
         return (
-            f"surrogate, {self.n} configurations, each predicted without itself ({FOLDS} folds): RMSE of the final "
-            f"ELBO {self.final:.2f} nats, of the best {self.best:.2f} (of the best quarter {self.best_of_top:.2f}); "
+            f"Surrogate of {self.n} recorded configurations, each predicted without itself ({FOLDS} folds): RMSE of "
+            f"the final ELBO {self.final:.2f} nats, of the best {self.best:.2f}, of the best in the best quarter "
+            f"{self.best_of_top:.2f}; "
             f"rank correlation {self.rank:.3f} (within the best quarter {self.rank_of_top:.2f})"
         )
 
