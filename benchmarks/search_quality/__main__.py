@@ -94,8 +94,9 @@ def write(file: Path, runs_file: Path, shown: Sequence[str]) -> None:
         "",
         *_pilot(min(counts), max(counts)),
         "Regret: nats by which the trial that looks best is expected to miss that, without the luck of its seed. Cells "
-        'are medians over sweeps with their quartiles; "not" where a sweep did not come there. No baseline is tried '
-        "first. BOHB is left out: Ray's needs the packages hpbandster and ConfigSpace, which are not installed.",
+        'are medians over sweeps with their quartiles; "not" where a sweep did not come there. "Larger" is the mean '
+        "over the seeds that both searches ran, with its standard error. No baseline is tried first. BOHB is left out: "
+        "Ray's needs the packages hpbandster and ConfigSpace, which are not installed.",
     ]
     picture = file.with_suffix(".png")
     draw(runs, head["best"], picture, shown or names_of(runs)[:SHOWN])

@@ -1,7 +1,8 @@
 """From sweeps to numbers: regret against trial-epochs, and the trial-epochs until a sweep is near the best."""
 
 import math
-from collections.abc import Iterable, Sequence
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -54,3 +55,12 @@ def median_interval(values: Sequence[float], n_draws: int = 2_000) -> tuple[floa
     medians = np.quantile(draws, 0.5, axis=1, method="inverted_cdf")
     low, high = np.quantile(medians, (0.025, 0.975), method="inverted_cdf")
     return float(low), float(high)
+
+
+def paired(regrets: Mapping[int, float], others: Mapping[int, float]) -> tuple[float, float] | None:
+    """The mean over the seeds of both by which the first regret is larger, and its standard error; None for fewer than
+    two seeds. Searches of the same seed begin with the same trials, so pairs differ less than sweeps do."""
+    differences = [regrets[seed] - others[seed] for seed in sorted(set(regrets) & set(others))]
+    if len(differences) < 2:
+        return None
+    return statistics.fmean(differences), statistics.stdev(differences) / math.sqrt(len(differences))

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, NullFormatter
 
-from benchmarks.search_quality.numbers import Run, epochs_until, median_interval, quartiles, regret
+from benchmarks.search_quality.numbers import Run, epochs_until, median_interval, paired, quartiles, regret
 from vae.files import LocalFiles
 
 WITHIN = 0.3  # nats of the best known
+REFERENCE = "TPE + ASHA 3/3"  # what beta_study does: the others are compared with it, seed by seed
 SHOWN = 8  # searches in a picture, beside the first; more cannot be told apart
 
 
@@ -33,26 +35,34 @@ def table(runs: Sequence[Run], best: float, within: float = WITHIN) -> str:
             "trials (complete)",
             *(f"regret at {n} trial-epochs" for n in at),
             f"95 % of its median at {budget}",
+            f"larger than {REFERENCE}'s at {budget}, same seeds",
             f"trial-epochs until within {within} nats",
             "reached",
         ]
-        rows = [_row(name, [run for run in here if run.search == name], best, at, within) for name in names_of(here)]
+        usual = {run.seed: regret(run.found.steps, best, budget) for run in here if run.search == REFERENCE}
+        rows = [
+            _row(name, [run for run in here if run.search == name], best, at, within, usual) for name in names_of(here)
+        ]
         lines = [f"| {' | '.join(cells)} |" for cells in [heads, ["---"] * len(heads), *rows]]
         parts.append("\n".join([f"### {slots} slot{'s' if slots > 1 else ''}", "", *lines]))
     return "\n\n".join(parts)
 
 
-def _row(name: str, runs: Sequence[Run], best: float, at: Sequence[int], within: float) -> list[str]:
+def _row(
+    name: str, runs: Sequence[Run], best: float, at: Sequence[int], within: float, usual: dict[int, float]
+) -> list[str]:
     n_trials, n_complete = (np.median([getattr(run.found, of) for run in runs]) for of in ("n_trials", "n_complete"))
     regrets = [[regret(run.found.steps, best, n) for run in runs] for n in at]
     until = [epochs_until(run.found.steps, best, within) for run in runs]
     low, high = median_interval(regrets[-1])
+    difference = paired(dict(zip((run.seed for run in runs), regrets[-1], strict=True)), usual)
     return [
         name,
         str(len(runs)),
         f"{n_trials:.0f} ({n_complete:.0f})",
         *(_spread(values, ".2f") for values in regrets),
         f"{low:.2f} to {high:.2f}",
+        "" if name == REFERENCE or difference is None else f"{difference[0]:+.2f} ± {difference[1]:.2f}",
         _spread(until, ".0f"),
         f"{sum(map(math.isfinite, until))} of {len(until)}",
     ]
@@ -90,7 +100,7 @@ def draw(runs: Sequence[Run], best: float, file: Path, shown: Sequence[str]) -> 
     plt.close(figure)
 
 
-def _draw_line(axes: plt.Axes, runs: Sequence[Run], best: float, name: str, colour: tuple[float, ...]) -> None:
+def _draw_line(axes: Axes, runs: Sequence[Run], best: float, name: str, colour: tuple[float, ...]) -> None:
     budget = max(run.budget for run in runs)
     at = np.unique(np.linspace(max(30, budget // 20), budget, 60).astype(int))
     spread = np.array([quartiles([regret(run.found.steps, best, n) for run in runs]) for n in at])

@@ -121,7 +121,7 @@ class Surrogate:
     def epoch_seconds(self, params: Mapping[str, Any]) -> float:
         """An epoch's time, in those of the mean configuration: it grows with the width."""
         slope, mean = self._seconds
-        return 1 + slope * (params["hidden_units"] - mean)
+        return float(1 + slope * (params["hidden_units"] - mean))
 
     def best_of(self, space: SearchSpace) -> tuple[dict[str, float], float]:
         """The best configuration of the space for its epochs, and its expected best ELBO."""
@@ -158,7 +158,8 @@ def _log_loss(elbo: np.ndarray, floor: float) -> np.ndarray:
 
 
 def _elbo(log_loss: np.ndarray, floor: float) -> np.ndarray:
-    return -(np.exp(log_loss) + floor)
+    elbo: np.ndarray = -(np.exp(log_loss) + floor)
+    return elbo
 
 
 def _held_out(curves: np.ndarray, predicted: np.ndarray) -> HeldOut:

@@ -11,7 +11,8 @@ import pytest
 from optuna.trial import TrialState
 
 from benchmarks.curves import COLUMNS, Recorded
-from benchmarks.search_quality.numbers import Run, epochs_until, median_interval, quartiles, regret
+from benchmarks.search_quality.numbers import Run, epochs_until, median_interval, paired, quartiles, regret
+from benchmarks.search_quality.output import table
 from benchmarks.search_quality.searches import make_search
 from benchmarks.search_quality.simulate import Found, Step, simulate
 from benchmarks.search_quality.surrogate import Surrogate, elbos, read
@@ -82,7 +83,8 @@ def test_a_search_sees_the_noise_and_is_judged_without_it() -> None:
     assert found.steps[:4] == [Step(n, -100.0 + 2 * n, -100.0 + 2 * n) for n in (1, 2, 3, 4)]
     # Trial 1 has a nat of luck: -95 against the -92 of trial 0, so trial 0 stays the winner.
     assert len(found.steps) == 4
-    lucky = run(Scripted([{"slope": 2.0, "stops": 1}, {"slope": 1.5}]), slots=1, budget=2)
+    # Trial 1 now looks best. Trial 2 looks better than that one is worth, and not better than it looks.
+    lucky = run(Scripted([{"slope": slope, "stops": 1} for slope in (2.0, 1.5, 0.0)]), slots=1, budget=3)
     assert lucky.steps == [Step(1, -98.0, -98.0), Step(2, -97.5, -98.5)]
 
 
@@ -106,6 +108,25 @@ def test_the_median_of_sweeps_of_which_some_never_arrive_is_a_number_if_most_do(
     assert quartiles([10.0, 20.0, math.inf, 30.0, math.inf]) == (30.0, 20.0, math.inf)
     low, high = median_interval([1.0] * 30 + [2.0] * 10)
     assert (low, high) == (1.0, 1.0)
+
+
+def test_two_searches_are_compared_on_the_seeds_of_both() -> None:
+    compared = paired({1: 5.0, 2: 7.0, 3: 100.0}, {2: 4.0, 1: 4.0, 9: 0.0})
+    assert compared == pytest.approx((2.0, 1.0))  # 1 and 3 nats; their deviation is the root of 2, and there are two
+    assert paired({1: 5.0}, {1: 4.0, 2: 3.0}) is None
+
+
+def test_the_table_says_how_many_sweeps_came_near_and_how_each_differs_from_the_usual_one() -> None:
+    def sweep(search: str, seed: int, worth: float) -> Run:
+        return Run(search, 4, seed, 100, Found([Step(50, -105.0, worth)], 3, 2))
+
+    runs = [sweep("TPE + ASHA 3/3", seed, -101.0) for seed in (1, 2)]
+    runs += [sweep("random", 1, -102.0), sweep("random", 2, -100.2)]
+    usual, other = table(runs, -100.0).splitlines()[-2:]
+    assert usual == "| TPE + ASHA 3/3 | 2 | 3 (2) | not | 1.00 | 1.00 | 1.00 to 1.00 |  | not | 0 of 2 |"
+    assert other == "| random | 2 | 3 (2) | not | 0.20 (0.20 to 2.00) | 0.20 (0.20 to 2.00) | 0.20 to 2.00 | " + (
+        "+0.10 ± 0.90 | 50 (50 to not) | 1 of 2 |"
+    )
 
 
 def test_a_run_is_the_same_after_its_line() -> None:
