@@ -12,6 +12,7 @@ before the next seed.
 
 import argparse
 import json
+import os
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
@@ -31,6 +32,7 @@ from tuning.space.load import load_space
 from tuning.space.model import SearchSpace
 
 RESULTS = Path(__file__).parents[1] / "results" / "search_quality.md"
+PICTURE = Path(__file__).parents[2] / "docs" / "search.png"
 ENOUGH = 50  # sweeps of a search
 SEED_SPREAD = 0.3  # nats between seeds of a good configuration on MNIST: 0.2 to 0.5 were seen
 
@@ -77,7 +79,7 @@ def measure(space: SearchSpace, chosen: argparse.Namespace) -> None:
                     file.write(json.dumps(Run(name, slots, seed, chosen.budget, found).to_json()) + "\n")
 
 
-def write(file: Path, runs_file: Path, shown: Sequence[str]) -> None:
+def write(file: Path, picture: Path, runs_file: Path, shown: Sequence[str]) -> None:
     head, runs = read_runs(runs_file)
     runs = [run for run in runs if run.search in {*OURS, *PLAIN}]
     seeds = sorted({run.seed for run in runs})
@@ -92,21 +94,24 @@ def write(file: Path, runs_file: Path, shown: Sequence[str]) -> None:
         f"trial has a seed's noise of {head['seed_spread']} nats. The best of the space, by the surrogate: "
         f"{head['best']:.2f} nats at {_configuration(head['best_configuration'])}.",
         "",
-        *_pilot(min(counts), max(counts)),
+        *_pilot(min(counts), max(counts), [name for name in (*OURS, *PLAIN) if name not in names_of(runs)]),
         "Regret: nats by which the trial that looks best is expected to miss that, without the luck of its seed. Cells "
         'are medians over sweeps with their quartiles; "not" where a sweep did not come there. "Larger" is the mean '
         "over the seeds that both searches ran, with its standard error. No baseline is tried first. BOHB is left out: "
         "Ray's needs the packages hpbandster and ConfigSpace, which are not installed.",
     ]
-    picture = file.with_suffix(".png")
     draw(runs, head["best"], picture, shown or names_of(runs)[:SHOWN])
-    write_results(file, "What a sweep finds for its epochs", above, runs, head["best"], picture.name)
+    write_results(
+        file, "What a sweep finds for its epochs", above, runs, head["best"], os.path.relpath(picture, file.parent)
+    )
 
 
-def _pilot(fewest: int, most: int) -> list[str]:
-    if fewest >= ENOUGH:
+def _pilot(fewest: int, most: int, missing: Sequence[str]) -> list[str]:
+    """What a reader must know of a benchmark that did not run as long as it should."""
+    if fewest >= ENOUGH and not missing:
         return []
-    return [f"**A pilot: {fewest} to {most} sweeps of each search; {ENOUGH} are the aim.**", ""]
+    left_out = f" Not run: {', '.join(missing)}." if missing else ""
+    return [f"**A pilot: {fewest} to {most} sweeps of each search; {ENOUGH} are the aim.**{left_out}", ""]
 
 
 def _configuration(values: dict[str, float]) -> str:
@@ -125,12 +130,13 @@ def main() -> None:
     parser.add_argument("--shown", nargs="+", default=[], help="searches in the picture")
     parser.add_argument("--runs", type=Path, default=Path("search_quality.jsonl"), help="a line for each sweep")
     parser.add_argument("--output", type=Path, default=RESULTS)
+    parser.add_argument("--picture", type=Path, default=PICTURE)
     parser.add_argument("--draw-only", action="store_true", help="from --runs as they are")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     if not chosen.draw_only:
         measure(load_space("beta_study"), chosen)
-    write(chosen.output, chosen.runs, chosen.shown)
+    write(chosen.output, chosen.picture, chosen.runs, chosen.shown)
     print(chosen.output)
 
 
