@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 from ray.tune.error import TuneError
 
+from tuning.cluster.allot import Cluster, Node
 from tuning.errors import StorageError
-from tuning.sweep.run import Proposals, unwrapped
+from tuning.sweep import run as run_module
+from tuning.sweep.run import Machines, Proposals, unwrapped
 
 
 def test_tune_is_given_each_proposal_and_its_results_go_elsewhere(tmp_path: Path) -> None:
@@ -57,3 +59,15 @@ def test_what_a_callback_raises_for_the_user_reaches_the_user(raised: Exception)
 def test_a_bug_in_a_callback_keeps_its_traceback() -> None:
     with pytest.raises(TuneError, match="ZeroDivisionError"), unwrapped():
         as_tune_does(ZeroDivisionError("a bug"))
+
+
+def test_search_and_confirmation_share_one_time_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(run_module.time, "monotonic", lambda: now[0])
+    cluster = Cluster([Node("n", "10.0.0.1", 4.0, 0.0)], cpus_per_trial=1, gpus_per_trial=0, slots=4, n_threads=1)
+    budget, endless = Machines(cluster, {}, 60.0), Machines(cluster, {}, None)
+    assert (budget.seconds_left, endless.seconds_left) == (60.0, None)
+    now[0] = 145.0  # the search has taken 45 seconds
+    assert (budget.have_time, budget.seconds_left) == (True, 15.0)
+    now[0] = 161.0
+    assert (budget.have_time, endless.have_time) == (False, True)
