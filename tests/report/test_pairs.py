@@ -5,7 +5,8 @@ import pytest
 from tests.material.paths import REPOSITORY
 
 DRAWS_NOTHING_OF_ITS_OWN = {"figures", "options"}  # the list of a room's figures, and what may be chosen about them
-IS_NOT_DRAWN = {"compared_trials", "ped_anova"}  # which trials the others show; what importance is computed by
+# Which trials the others show; what importance is computed by; what is told in words.
+IS_NOT_DRAWN = {"compared_trials", "ped_anova", "told_apart"}
 
 
 @pytest.mark.parametrize("room", ["checkpoint", "sweep"])

@@ -314,7 +314,7 @@ def test_confirmed_configurations_come_first_each_with_the_model_of_its_best_fre
         trials=search,
         confirmation=replace(part, manifest=manifest, name="demo/confirm"),
     )
-    found = export_best(swept, Path("unused"), 3, said.append)
+    found = export_best(swept, read_best(swept, 3, said.append), Path("unused"), said.append)
     means = {name: sum(one.score for one in part.trials if one.configuration == name) for name in ("0000", "0001")}
     best_first = sorted(means, key=means.__getitem__, reverse=True)
     expected = [ranked([one for one in part.trials if one.configuration == name])[0] for name in best_first]

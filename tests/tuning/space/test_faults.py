@@ -10,7 +10,7 @@ FAULTS: dict[str, Faulty] = {
     "a misspelt key at the top": (
         changed("metric: val_elbo", "metrik: val_elbo"),
         "line 3, metrik: no such key; did you mean 'metric'? allowed: description, dataset, metric, trials, "
-        "repeats, epochs, search, fixed, scheduler, sampler, baselines, keep_models, compare",
+        "repeats, epochs, search, fixed, scheduler, sampler, baselines, keep_models, confirm, compare",
     ),
     "a misspelt hyperparameter": (
         changed(UNITS, "hiden_units: {type: int, low: 64, high: 512, step: 64}"),

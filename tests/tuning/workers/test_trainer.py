@@ -160,6 +160,7 @@ def test_a_trial_joins_and_leaves_while_others_train_epoch_after_epoch_without_a
     trainer = Trainer(replace(context, deciding_epochs=frozenset()))
     trainer.join("busy", config(epochs=100_000).model_dump(), 0, report_seconds=3600.0)
     busy = in_a_thread(quietly, trainer.result, "busy")
+    until(lambda: trainer._members["busy"].results.training.n_epochs > 0)
     for number in range(5):
         trainer.join(f"{number}", config(number).model_dump(), 0)
         before = len(trainer._members["busy"].results.training.history)
