@@ -80,6 +80,7 @@ def test_a_finished_sweep_is_confirmed_killed_on_the_way_and_resumed_to_the_same
     with start("--resume", "it", *RUN, *CONFIRM, cwd=tmp_path) as process:
         process.until(lambda: events(folder / "confirm", "finished") != [], "a trial of the confirmation")
         process.send(signal.SIGKILL)
+        process.until_ended("the killed driver")
         said = status(SweepStorage(folder))
         assert said["confirm"]["planned"] == TOP * SEEDS
         assert said["state"] == "stopped"
