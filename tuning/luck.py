@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 LEVEL = 0.95  # of every interval
-CELLS = 2000  # of the angle over which Student's t is integrated
 
 
 @dataclass(frozen=True)
@@ -59,20 +58,7 @@ def difference(first: Sequence[float], second: Sequence[float], spread: SeedSpre
 
 
 def student_t(degrees: float, level: float = LEVEL) -> float:
-    """The t with P(|T| <= t) = level of Student's distribution; degrees of freedom: 1 or more, whole or not.
+    """The t with P(|T| <= t) = level of Student's distribution; degrees of freedom: 1 or more, whole or not."""
+    from scipy.special import stdtrit  # brings NumPy, which --status does without
 
-    With t = sqrt(degrees) * tan(angle), the angle's density is cos(angle)^(degrees - 1) up to a factor: it is smooth on
-    an interval that ends, so Simpson's rule finds t to four digits at the least.
-    """
-    both = math.sqrt(math.pi) * math.exp(math.lgamma(degrees / 2) - math.lgamma((degrees + 1) / 2))
-    wanted = level * both / 2
-    width = min(math.pi / 2, 40 / math.sqrt(degrees)) / CELLS  # what lies further out is nothing
-    area = 0.0
-    for cell in range(CELLS):
-        left, middle, right = (math.cos((cell + part) * width) for part in (0.0, 0.5, 1.0))
-        ends = left ** (degrees - 1) + max(0.0, right) ** (degrees - 1)
-        here = width / 6 * (ends + 4 * middle ** (degrees - 1))
-        if area + here >= wanted:
-            return math.sqrt(degrees) * math.tan((cell + (wanted - area) / here) * width)
-        area += here
-    return math.inf
+    return float(stdtrit(degrees, (1 + level) / 2))
